@@ -1,0 +1,88 @@
+# tapkeeper: `make` lists what there is. Needed beforehand: Go, git, make.
+# Everything else is installed by .ci/need where that is possible.
+
+.DEFAULT_GOAL := help
+SHELL = /bin/sh
+export LC_ALL = C.UTF-8
+
+# The go tool keeps its caches under HOME; some CI runners have none.
+ifeq ($(strip $(HOME)),)
+export HOME := $(CURDIR)/bin/home
+endif
+
+READER ?= virtual
+TIME ?= 10m
+SEED ?= 1
+
+# -buildvcs=false: a checkout owned by another user (CI, containers) must build too.
+BUILD = go build -buildvcs=false -trimpath
+# A real reader needs C: scard links against libpcsclite.
+CGO_PARTS = gcc libc6-dev pkg-config libpcsclite-dev
+# What some tests are run against; without it they skip, under CI they fail.
+REAL_PARTS = pcscd vsmartcard-vpcd mosquitto systemd
+# 1 where C code can be compiled and linked, else 0 and everything but reader/pcsc.
+CGO = $$(.ci/need -check $(CGO_PARTS) && echo 1 || echo 0)
+# Packages whose benchmarks print the figures of docs/results.md.
+BENCH = ./emv/... ./queue/... ./reader/... ./uplink/... ./terminal/... ./lane/...
+
+.PHONY: help demo test quick bench soak lint build stories need
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+demo: ## a whole store in one command; READER=pcsc taps on a real pcscd
+ifeq ($(READER),pcsc)
+	@.ci/need -must $(CGO_PARTS) pcscd vsmartcard-vpcd
+	@mkdir -p bin/pcsc
+	@CGO_ENABLED=1 $(BUILD) -o bin/pcsc/ ./cmd/tapkeeper ./cmd/tapdemo
+	@bin/pcsc/tapdemo -reader pcsc
+else
+	@mkdir -p bin
+	@CGO_ENABLED=0 $(BUILD) -o bin/ ./cmd/tapkeeper ./cmd/tapdemo
+	@bin/tapdemo
+endif
+
+test: need lint ## everything: lint, all tests under the race detector, both demo stories
+	@if [ $(CGO) = 1 ]; then \
+		CGO_ENABLED=1 go test -race -shuffle=on ./...; \
+	else \
+		echo "test: WITHOUT the race detector and reader/pcsc: no C compiler or no libpcsclite (see above)"; \
+		CGO_ENABLED=0 go test -shuffle=on ./...; \
+	fi
+	@$(MAKE) --no-print-directory stories
+
+quick: ## under two minutes: gofmt, vet, short tests
+	@$(MAKE) --no-print-directory format
+	@CGO_ENABLED=$(CGO) go vet ./...
+	@CGO_ENABLED=$(CGO) go test -short ./...
+
+lint: format ## gofmt, vet, staticcheck, govulncheck
+	@CGO_ENABLED=$(CGO) go vet ./...
+	@CGO_ENABLED=$(CGO) go tool staticcheck ./...
+	@CGO_ENABLED=$(CGO) .ci/vuln
+
+bench: ## the figures of docs/results.md, on this machine
+	@CGO_ENABLED=$(CGO) go test -run '^$$' -bench . -benchmem $(BENCH)
+
+soak: ## long fuzz and crash loops: make soak TIME=10m SEED=1
+	@CGO_ENABLED=$(CGO) .ci/soak $(TIME) $(SEED)
+
+build: ## all programs into bin/
+	@mkdir -p bin
+	@CGO_ENABLED=$(CGO) $(BUILD) -o bin/ ./cmd/...
+
+need:
+	@.ci/need $(CGO_PARTS) $(REAL_PARTS)
+
+stories:
+	@$(MAKE) --no-print-directory demo
+	@if [ "$${CI:-}" = true ] || .ci/need -check $(CGO_PARTS) pcscd vsmartcard-vpcd; then \
+		$(MAKE) --no-print-directory demo READER=pcsc; \
+	else \
+		echo "test: the demo on a real pcscd SKIPPED: packages are missing (see above)"; \
+	fi
+
+.PHONY: format
+format:
+	@files=$$(gofmt -l $$(find . -name '*.go' -not -path './bin/*')); \
+	if [ -n "$$files" ]; then echo "not gofmt'd (run gofmt -w):"; echo "$$files"; exit 1; fi
