@@ -212,7 +212,7 @@ func TestStyleLists(t *testing.T) {
 
 // Each rule is broken once on purpose.
 func TestStyleCatchesPlantedFaults(t *testing.T) {
-	unknown := "41111111" + "11111111" // published
+	unknown := "41111111" + "11111111"              // published
 	real := "499273987160" + fourth("499273987160") // Luhn-valid, published by nobody
 	for what, c := range map[string]struct {
 		name, body string
@@ -226,7 +226,7 @@ func TestStyleCatchesPlantedFaults(t *testing.T) {
 		"long function":    {"a.go", "package a\n\nfunc f() {\n" + strings.Repeat("\tf()\n", 69) + "}\n", 1},
 		"long enough":      {"a.go", "package a\n\nfunc f() {\n" + strings.Repeat("\tf()\n", 68) + "}\n", 0},
 		"long test":        {"a_test.go", "package a\n\nfunc f() {\n" + strings.Repeat("\tf()\n", 90) + "}\n", 0},
-		"long file":        {"a.go", "package a\n" + strings.Repeat("// x\n", 400), 1},
+		"long file":        {"a.go", "package a\n\n" + strings.Repeat("// x\n", 400), 1},
 		"unfinished":       {"a.go", "package a\n\n// TO" + "DO: all\n", 1},
 		"card":             {"a.md", "pay " + real + " now\n", 1},
 		"card in groups":   {"a.md", "4992 7398 7160 " + real[12:] + "\n", 1},
