@@ -1,0 +1,7 @@
+//go:build !linux
+
+package readertest
+
+import "net"
+
+func quickACK(*net.TCPConn) {}
