@@ -1,0 +1,122 @@
+package wire
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+)
+
+// TerminalKeys are the keys of one terminal. WalletSigning may hold two while
+// the wallet changes its key.
+type TerminalKeys struct {
+	Address          Address
+	Signing          SigningKey
+	WalletSigning    []ed25519.PublicKey
+	WalletEncryption *ecdsa.PublicKey
+}
+
+// Terminal is the terminal's side of the contract. It is safe for concurrent use.
+type Terminal struct {
+	address Address
+	sign    signFunc
+	wallet  []ed25519.PublicKey
+	sealTo  *ecdsa.PublicKey
+}
+
+// NewTerminal checks the keys.
+func NewTerminal(k TerminalKeys) (*Terminal, error) {
+	if err := k.Address.Validate(); err != nil {
+		return nil, err
+	}
+	sign, err := newSigner(k.Signing)
+	if err != nil {
+		return nil, err
+	}
+	if len(k.WalletSigning) == 0 {
+		return nil, errors.New("wallet's signing key: missing")
+	}
+	for _, w := range k.WalletSigning {
+		if len(w) != ed25519.PublicKeySize {
+			return nil, errors.New("wallet's signing key: not an Ed25519 public key")
+		}
+	}
+	if KeyID(k.WalletEncryption) == "" {
+		return nil, errors.New("wallet's encryption key: missing")
+	}
+	return &Terminal{address: k.Address, sign: sign, wallet: k.WalletSigning, sealTo: k.WalletEncryption}, nil
+}
+
+// Address is the terminal's name in topics.
+func (t *Terminal) Address() Address { return t.address }
+
+// Seal makes the signed message of an Up struct. The same call makes other bytes
+// whenever a record is sealed: make it once, store it, resend those bytes.
+func (t *Terminal) Seal(h Header, d Data) ([]byte, error) {
+	if upDecoder(d.Kind()) == nil {
+		return nil, fmt.Errorf("seal %s: not a terminal's message", d.Kind())
+	}
+	if err := d.check(); err != nil {
+		return nil, fmt.Errorf("seal %s: %w", d.Kind(), err)
+	}
+	var sealed string
+	if p, ok := d.(interface{ clear() (ID, Record) }); ok {
+		var err error
+		if sealed, err = t.sealRecord(p.clear()); err != nil {
+			return nil, err
+		}
+	}
+	payload, err := encode(t.address.String(), "", h, d, sealed)
+	if err != nil {
+		return nil, fmt.Errorf("seal %s: %w", d.Kind(), err)
+	}
+	return t.sign(payload)
+}
+
+// Open verifies a message that arrived on topic and reads it. It has the
+// wallet's signature, is for this terminal and of the topic's kind, or there is
+// an error.
+func (t *Terminal) Open(topic string, raw []byte) (*Message, error) {
+	address, segment, err := parseTopic(topic, "down")
+	if err != nil {
+		return nil, err
+	}
+	if address != t.address {
+		return nil, fmt.Errorf("topic of another terminal: %w", ErrForeign)
+	}
+	payload, err := verify(raw, func(kid string) (ed25519.PublicKey, error) {
+		for _, w := range t.wallet {
+			if KeyID(w) == kid {
+				return w, nil
+			}
+		}
+		return nil, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	e, m, err := decodeEnvelope(payload)
+	if err != nil {
+		return nil, err
+	}
+	if e.Source != walletSource || e.Audience != t.address.String() {
+		return nil, fmt.Errorf("not from the wallet to this terminal: %w", ErrForeign)
+	}
+	if m.Kind.segment() != segment {
+		return nil, fmt.Errorf("%s on another topic: %w", m.Kind, ErrForeign)
+	}
+	m.Terminal, m.Raw = t.address, raw
+	noRecord := func(ID, string) (Record, error) { return Record{}, errors.New("record: not in an answer") }
+	if err := m.open(e, downDecoder(m.Kind), noRecord); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// sealRecord gives the JWE of a record, or nothing for no record.
+func (t *Terminal) sealRecord(payment ID, r Record) (string, error) {
+	if r.Bytes() == nil {
+		return "", nil
+	}
+	return sealRecord(t.sealTo, t.address, payment, r)
+}
