@@ -73,12 +73,15 @@ func (tx *Tx) Mark(device [8]byte, atc uint16) (Mark, error) {
 	return m, errors.Join(unhex(m.Evidence[:], evidence), unhex(m.Payment[:], payment))
 }
 
-// Tap is one step of a device's allowance in an epoch (scheme 7.2).
+// Tap is one step of a device's allowance in an epoch (scheme 7.2). Link is
+// what the tap adds to the chain, kept so that a step that arrives late can be
+// judged by its successor.
 type Tap struct {
 	Device      [8]byte
 	Epoch       uint32
 	Index       uint16
 	Chain       [16]byte
+	Link        [34]byte
 	Evidence    [32]byte
 	Payment     [16]byte
 	AmountMinor int64
@@ -88,23 +91,23 @@ type Tap struct {
 
 // PutTap remembers a step of an allowance; ErrExists when it was taken before.
 func (tx *Tx) PutTap(t Tap) error {
-	return tx.exec(ErrExists, `INSERT INTO taps (device, epoch, position, chain, evidence, payment, amount_minor, spent_minor, returned)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (device, epoch, position) DO NOTHING`,
-		hexed(t.Device[:]), t.Epoch, t.Index, hexed(t.Chain[:]), hexed(t.Evidence[:]), hexed(t.Payment[:]),
+	return tx.exec(ErrExists, `INSERT INTO taps (device, epoch, position, chain, link, evidence, payment, amount_minor, spent_minor, returned)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (device, epoch, position) DO NOTHING`,
+		hexed(t.Device[:]), t.Epoch, t.Index, hexed(t.Chain[:]), hexed(t.Link[:]), hexed(t.Evidence[:]), hexed(t.Payment[:]),
 		t.AmountMinor, t.SpentMinor, flag(t.Returned))
 }
 
 // Tap reads a step of an allowance; ErrNone when no terminal has delivered it.
 func (tx *Tx) Tap(device [8]byte, epoch uint32, index uint16) (Tap, error) {
 	t := Tap{Device: device, Epoch: epoch, Index: index}
-	var chain, evidence, payment string
-	err := tx.row([]any{&chain, &evidence, &payment, &t.AmountMinor, &t.SpentMinor, &t.Returned},
-		`SELECT chain, evidence, payment, amount_minor, spent_minor, returned FROM taps
+	var chain, link, evidence, payment string
+	err := tx.row([]any{&chain, &link, &evidence, &payment, &t.AmountMinor, &t.SpentMinor, &t.Returned},
+		`SELECT chain, link, evidence, payment, amount_minor, spent_minor, returned FROM taps
 		WHERE device = $1 AND epoch = $2 AND position = $3`, hexed(device[:]), epoch, index)
 	if err != nil {
 		return t, err
 	}
-	return t, errors.Join(unhex(t.Chain[:], chain), unhex(t.Evidence[:], evidence), unhex(t.Payment[:], payment))
+	return t, errors.Join(unhex(t.Chain[:], chain), unhex(t.Link[:], link), unhex(t.Evidence[:], evidence), unhex(t.Payment[:], payment))
 }
 
 // EpochSum adds up the delivered taps of an epoch, those returned to the payer included.

@@ -91,6 +91,8 @@ func TestPaymentLife(t *testing.T) {
 		"reversed once":               {[]step{{take, nil}, {reverse, nil}, {reverse, ErrNone}, {take, ErrExists}}, 10000, Reversed},
 		"tombstone takes nothing":     {[]step{{bury, nil}, {take, ErrExists}, {reverse, ErrNone}}, 10000, Tombstone},
 		"refused stays refused":       {[]step{{refuse, nil}, {take, ErrExists}, {reverse, ErrNone}, {refund("r", 1), ErrNone}}, 10000, Refused},
+		"tombstone over a refusal":    {[]step{{refuse, nil}, {bury, nil}, {take, ErrExists}}, 10000, Tombstone},
+		"no tombstone over money":     {[]step{{take, nil}, {bury, ErrExists}}, 7000, Taken},
 		"refunds up to the amount":    {[]step{{take, nil}, {refund("a", 1000), nil}, {refund("b", 2000), nil}, {refund("c", 1), ErrNone}}, 10000, Taken},
 		"refund above the amount":     {[]step{{take, nil}, {refund("a", 3001), ErrNone}}, 7000, Taken},
 		"same refund again":           {[]step{{take, nil}, {refund("a", 1000), nil}, {refund("a", 1000), ErrExists}}, 8000, Taken},

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -36,17 +37,18 @@ type Payment struct {
 	Device        string
 	Account       string // the payer's
 	WalletRef     string
+	Receipt       string // the latest one given, as JSON
 	UpdatedAt     string
 }
 
 const paymentColumns = `id, merchant, terminal, order_ref, state, reason, amount_minor, refunded_minor, currency,
-	business_day, sequence, record_kind, record_sha256, device, account, wallet_ref, updated_at`
+	business_day, sequence, record_kind, record_sha256, device, account, wallet_ref, receipt, updated_at`
 
 func scanPayment(scan func(...any) error) (Payment, error) {
 	var p Payment
 	var id string
 	err := scan(&id, &p.Merchant, &p.Terminal, &p.OrderRef, &p.State, &p.Reason, &p.AmountMinor, &p.RefundedMinor, &p.Currency,
-		&p.BusinessDay, &p.Sequence, &p.RecordKind, &p.RecordSHA256, &p.Device, &p.Account, &p.WalletRef, &p.UpdatedAt)
+		&p.BusinessDay, &p.Sequence, &p.RecordKind, &p.RecordSHA256, &p.Device, &p.Account, &p.WalletRef, &p.Receipt, &p.UpdatedAt)
 	if err != nil {
 		return p, err
 	}
@@ -77,17 +79,28 @@ func (tx *Tx) Refuse(p Payment, at time.Time) error {
 	return tx.insertPayment(p, at)
 }
 
-// Bury adds a tombstone for an id of which nothing is known.
+// Bury adds a tombstone for an id of which nothing is known, or in the place of
+// a refusal. ErrExists when the id has taken money or is reversed already.
 func (tx *Tx) Bury(p Payment, at time.Time) error {
 	p.State = Tombstone
-	return tx.insertPayment(p, at)
+	err := tx.insertPayment(p, at)
+	if !errors.Is(err, ErrExists) {
+		return err
+	}
+	return tx.exec(ErrExists, `UPDATE payments SET state = 'tombstone', reason = 0, updated_at = $1 WHERE id = $2 AND state = 'refused'`,
+		stamp(at), hexed(p.ID[:]))
 }
 
 func (tx *Tx) insertPayment(p Payment, at time.Time) error {
 	return tx.exec(ErrExists, `INSERT INTO payments (`+paymentColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT (id) DO NOTHING`,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9, $10, $11, $12, $13, $14, $15, '', $16) ON CONFLICT (id) DO NOTHING`,
 		hexed(p.ID[:]), p.Merchant, p.Terminal, p.OrderRef, string(p.State), p.Reason, p.AmountMinor, p.Currency, p.BusinessDay,
 		int64(p.Sequence), p.RecordKind, p.RecordSHA256, p.Device, p.Account, p.WalletRef, stamp(at))
+}
+
+// SetReceipt keeps the latest receipt of a payment for those who ask later.
+func (tx *Tx) SetReceipt(id [16]byte, receipt string) error {
+	return tx.exec(ErrNone, `UPDATE payments SET receipt = $1 WHERE id = $2`, receipt, hexed(id[:]))
 }
 
 // Reverse returns what is left of a taken payment to the payer. ErrNone when
@@ -126,6 +139,18 @@ func (tx *Tx) Refund(r Refund, at time.Time) error {
 		return err
 	}
 	return tx.giveBack("refund", r.ID, r.Payment, at, func(Payment) int64 { return r.AmountMinor })
+}
+
+// FindRefund reads a refund by its id; ErrNone when it was not made.
+func (tx *Tx) FindRefund(id string) (Refund, error) {
+	r := Refund{ID: id}
+	var payment string
+	err := tx.row([]any{&payment, &r.AmountMinor, &r.BusinessDay, &r.Sequence},
+		`SELECT payment, amount_minor, business_day, sequence FROM refunds WHERE id = $1`, id)
+	if err != nil {
+		return r, err
+	}
+	return r, unhex(r.Payment[:], payment)
 }
 
 // giveBack posts along the accounts of the taking, in the other direction.

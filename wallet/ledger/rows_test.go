@@ -10,7 +10,7 @@ func TestRowsComeBackAsWritten(t *testing.T) {
 	term := Terminal{"m1", "t1", "Tea House", "TERM0001", "kid", "key", "shop"}
 	device := Device{ID: [8]byte{1, 0xAB}, Account: "alice", Kind: 1, KVN: 2, Status: DeviceActive, SignKey: "02", AgreeKey: "03", Epoch: 3}
 	mark := Mark{device.ID, 0xFFFF, [32]byte{1}, [16]byte{2}}
-	tap := Tap{device.ID, 3, 1, [16]byte{3}, [32]byte{4}, [16]byte{5}, 100, 200, false}
+	tap := Tap{device.ID, 3, 1, [16]byte{3}, [34]byte{6}, [32]byte{4}, [16]byte{5}, 100, 200, false}
 	message := Message{"m1", "t1", "id-1", 7, [32]byte{9}, "topic", "answer"}
 	put := func(tx *Tx) error {
 		return errors.Join(tx.EnrolTerminal(term), tx.PutDevice(device), tx.PutMark(mark), tx.PutTap(tap), tx.Remember(message, noon))

@@ -50,6 +50,7 @@ CREATE TABLE payments (
     device         TEXT NOT NULL,
     account        TEXT NOT NULL,
     wallet_ref     TEXT NOT NULL,
+    receipt        TEXT NOT NULL DEFAULT '',
     updated_at     TEXT NOT NULL
 );
 CREATE INDEX payments_day ON payments (merchant, terminal, business_day);
@@ -106,6 +107,7 @@ CREATE TABLE taps (
     epoch        BIGINT NOT NULL,
     position     INTEGER NOT NULL,
     chain        TEXT NOT NULL,
+    link         TEXT NOT NULL,
     evidence     TEXT NOT NULL,
     payment      TEXT NOT NULL,
     amount_minor BIGINT NOT NULL,

@@ -1,0 +1,244 @@
+package backend
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"time"
+
+	"tapkeeper/uplink/wire"
+	"tapkeeper/wallet/ledger"
+)
+
+// claim is what a message says about money, whichever its kind.
+type claim struct {
+	kind     wire.Kind
+	from     ledger.Terminal
+	sequence uint64
+	wire.Payment
+	refund wire.ID
+	sha256 string // of the record, empty without one
+}
+
+// posted is what the ledger did about a claim.
+type posted struct {
+	result wire.Result
+	state  wire.PaymentState
+	reason byte
+	amount int64 // that moved
+}
+
+// post does what terminal.md's table "What the wallet posts" says, by payment
+// id. The verdict is nil when the message carried no record.
+func post(tx *ledger.Tx, c claim, v *Verdict, at time.Time) (posted, error) {
+	known, err := tx.Payment(c.PaymentID)
+	if err != nil && !errors.Is(err, ledger.ErrNone) {
+		return posted{}, fmt.Errorf("read payment %s: %w", c.PaymentID, err)
+	}
+	fresh := errors.Is(err, ledger.ErrNone)
+	if !fresh && (known.Merchant != c.from.Merchant || known.Terminal != c.from.Terminal) {
+		// Somebody else's payment: nothing happens to it and nothing is told of it.
+		return posted{wire.Refused, wire.StateUnknown, reasonProtocol, 0}, nil
+	}
+	switch c.kind {
+	case wire.KindAdvice:
+		return postAdvice(tx, c, v, known, fresh, at)
+	case wire.KindAuthorisation:
+		return postAuthorisation(tx, c, v, known, fresh, at)
+	case wire.KindReport:
+		return postReport(tx, c, v, known, fresh, at)
+	case wire.KindReversal:
+		return postReversal(tx, c, v, known, fresh, at)
+	case wire.KindRefund:
+		return postRefund(tx, c, v, known, fresh, at)
+	}
+	return posted{}, fmt.Errorf("post: %s does not concern money", c.kind)
+}
+
+// postAdvice: a record that passed is guaranteed to the merchant. An empty or
+// blocked account is the operator's loss.
+func postAdvice(tx *ledger.Tx, c claim, v *Verdict, known ledger.Payment, fresh bool, at time.Time) (posted, error) {
+	if !fresh {
+		return again(tx, c, known)
+	}
+	if !v.OK {
+		return refuse(tx, c, v, v.Reason, at)
+	}
+	_, ok, err := payer(tx, c, v)
+	switch {
+	case err != nil:
+		return posted{}, err
+	case !ok:
+		return refuse(tx, c, v, reasonCurrency, at)
+	}
+	return take(tx, c, v, at)
+}
+
+// postAuthorisation: the wallet decides, also when the phone has committed (CID
+// 40): then a refusal returns the allowance.
+func postAuthorisation(tx *ledger.Tx, c claim, v *Verdict, known ledger.Payment, fresh bool, at time.Time) (posted, error) {
+	if !fresh {
+		return again(tx, c, known)
+	}
+	if !v.OK {
+		return refuse(tx, c, v, v.Reason, at)
+	}
+	account, ok, err := payer(tx, c, v)
+	switch {
+	case err != nil:
+		return posted{}, err
+	case !ok:
+		return refuse(tx, c, v, reasonCurrency, at)
+	case account.Blocked:
+		return refuse(tx, c, v, reasonRestricted, at)
+	case account.BalanceMinor < c.AmountMinor:
+		return refuse(tx, c, v, reasonBalance, at)
+	}
+	return take(tx, c, v, at)
+}
+
+// postReport takes notice of a decline or a suspect tap: it ends the id
+// without money. A suspect record returns the allowance (scheme 9.4).
+func postReport(tx *ledger.Tx, c claim, v *Verdict, known ledger.Payment, fresh bool, at time.Time) (posted, error) {
+	if !fresh {
+		return posted{wire.Accepted, stateOf(known), reasonOK, 0}, nil
+	}
+	if _, err := refuse(tx, c, v, reasonOK, at); err != nil {
+		return posted{}, err
+	}
+	return posted{wire.Accepted, wire.StateRefused, reasonOK, 0}, nil
+}
+
+// postReversal needs no good record: the payment id is enough, and the terminal
+// has signed. What the evidence adds is the allowance that goes back.
+func postReversal(tx *ledger.Tx, c claim, v *Verdict, known ledger.Payment, fresh bool, at time.Time) (posted, error) {
+	done := posted{wire.Accepted, wire.StateReversed, reasonOK, 0}
+	var err error
+	switch {
+	case fresh || known.State == ledger.Refused:
+		err = tx.Bury(row(c, v, reasonOK), at)
+	case known.State == ledger.Taken:
+		done.amount = known.AmountMinor - known.RefundedMinor
+		err = tx.Reverse(c.PaymentID, at)
+	}
+	if err != nil {
+		return posted{}, fmt.Errorf("reverse %s: %w", c.PaymentID, err)
+	}
+	return done, returnAllowance(tx, c)
+}
+
+// postRefund gives back up to the amount taken, summed over all refunds.
+func postRefund(tx *ledger.Tx, c claim, v *Verdict, known ledger.Payment, fresh bool, at time.Time) (posted, error) {
+	no := func(reason byte) (posted, error) { return posted{wire.Refused, stateOf(known), reason, 0}, nil }
+	if fresh {
+		return posted{wire.Refused, wire.StateUnknown, reasonProtocol, 0}, nil
+	}
+	before, err := tx.FindRefund(c.refund.String())
+	switch {
+	case err == nil && before.Payment == known.ID && before.AmountMinor == c.AmountMinor:
+		return posted{wire.Accepted, stateOf(known), reasonOK, 0}, nil // the same again
+	case err == nil:
+		return no(reasonProtocol)
+	case !errors.Is(err, ledger.ErrNone):
+		return posted{}, fmt.Errorf("read refund %s: %w", c.refund, err)
+	case known.State != ledger.Taken:
+		return no(reasonProtocol)
+	case known.Currency != c.Currency:
+		return no(reasonCurrency)
+	case c.AmountMinor > known.AmountMinor-known.RefundedMinor:
+		return no(reasonLimit)
+	case v != nil && !v.OK:
+		return no(v.Reason)
+	case v != nil && v.Account != known.Account: // scheme 8.2
+		return no(reasonOtherPayer)
+	}
+	err = tx.Refund(ledger.Refund{ID: c.refund.String(), Payment: c.PaymentID, AmountMinor: c.AmountMinor,
+		BusinessDay: c.BusinessDay, Sequence: c.sequence}, at)
+	if err != nil {
+		return posted{}, fmt.Errorf("refund %s: %w", c.refund, err)
+	}
+	known.RefundedMinor += c.AmountMinor
+	return posted{wire.Accepted, stateOf(known), reasonOK, c.AmountMinor}, nil
+}
+
+// again answers a claim for a payment that the ledger knows. No money moves;
+// unless it was taken, a tap that the phone committed goes back to its allowance.
+func again(tx *ledger.Tx, c claim, known ledger.Payment) (posted, error) {
+	same := known.AmountMinor == c.AmountMinor && known.Currency == c.Currency
+	switch {
+	case known.State == ledger.Taken && same:
+		return posted{wire.Accepted, stateOf(known), reasonOK, known.AmountMinor}, nil
+	case known.State == ledger.Taken:
+		return posted{wire.Refused, stateOf(known), reasonProtocol, 0}, nil
+	}
+	reason := byte(reasonCancelled)
+	if known.State == ledger.Refused && known.Reason != reasonOK {
+		reason = known.Reason
+	}
+	return posted{wire.Refused, stateOf(known), reason, 0}, returnAllowance(tx, c)
+}
+
+func take(tx *ledger.Tx, c claim, v *Verdict, at time.Time) (posted, error) {
+	if err := tx.Take(row(c, v, reasonOK), c.from.Account, at); err != nil {
+		return posted{}, fmt.Errorf("take %s: %w", c.PaymentID, err)
+	}
+	return posted{wire.Accepted, wire.StateTaken, reasonOK, c.AmountMinor}, nil
+}
+
+func refuse(tx *ledger.Tx, c claim, v *Verdict, reason byte, at time.Time) (posted, error) {
+	if err := tx.Refuse(row(c, v, reason), at); err != nil {
+		return posted{}, fmt.Errorf("refuse %s: %w", c.PaymentID, err)
+	}
+	return posted{wire.Refused, wire.StateRefused, reason, 0}, returnAllowance(tx, c)
+}
+
+func returnAllowance(tx *ledger.Tx, c claim) error {
+	if err := tx.ReturnAllowance(c.PaymentID); err != nil {
+		return fmt.Errorf("return the allowance of %s: %w", c.PaymentID, err)
+	}
+	return nil
+}
+
+// payer reads the account of the device; false when a currency does not fit.
+func payer(tx *ledger.Tx, c claim, v *Verdict) (ledger.Account, bool, error) {
+	from, err := tx.Account(v.Account)
+	if err != nil {
+		return from, false, fmt.Errorf("read the payer's account: %w", err)
+	}
+	to, err := tx.Account(c.from.Account)
+	if err != nil {
+		return from, false, fmt.Errorf("read the merchant's account: %w", err)
+	}
+	return from, from.Currency == c.Currency && to.Currency == c.Currency, nil
+}
+
+func row(c claim, v *Verdict, reason byte) ledger.Payment {
+	p := ledger.Payment{ID: c.PaymentID, Merchant: c.from.Merchant, Terminal: c.from.Terminal, OrderRef: c.OrderRef,
+		Reason: reason, AmountMinor: c.AmountMinor, Currency: c.Currency, BusinessDay: c.BusinessDay, Sequence: c.sequence,
+		RecordKind: byte(c.RecordKind), RecordSHA256: c.sha256, WalletRef: walletRef(c.PaymentID)}
+	if v != nil && v.Account != "" {
+		p.Account, p.Device = v.Account, fmt.Sprintf("%X", v.Device)
+	}
+	return p
+}
+
+// stateOf is a payment's state as terminals know it: they are not told a
+// tombstone from a reversal.
+func stateOf(p ledger.Payment) wire.PaymentState {
+	switch {
+	case p.State == ledger.Taken && p.RefundedMinor == p.AmountMinor:
+		return wire.StateRefunded
+	case p.State == ledger.Taken:
+		return wire.StateTaken
+	case p.State == ledger.Refused:
+		return wire.StateRefused
+	}
+	return wire.StateReversed
+}
+
+// walletRef is what support asks for: short, and the same for every message of a payment.
+func walletRef(id wire.ID) string {
+	sum := sha256.Sum256(id[:])
+	return "W" + base32.StdEncoding.EncodeToString(sum[:10])
+}
