@@ -1,0 +1,123 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"tapkeeper/uplink/wire"
+)
+
+// Entry is a sealed message that waits for the wallet's receipt.
+type Entry struct {
+	ID    wire.ID // of the message in Body
+	Group string  // entries of a group leave one after the other
+	Kind  wire.Kind
+	Body  []byte // sent byte for byte, as often as needed
+}
+
+// Outbox is what Forward empties. An entry leaves it when its receipt was
+// handled, never because it was sent.
+type Outbox interface {
+	// Waiting gives up to limit entries, oldest first.
+	Waiting(limit int) ([]Entry, error)
+	// Changed gives a channel that is closed, or receives, at the next change
+	// after the call.
+	Changed() <-chan struct{}
+}
+
+// Forward sends the waiting entries until ctx is done, and then returns nil. It
+// keeps a window of 32 in flight and repeats each, with a growing delay and at
+// once on a new connection, until it has left the outbox. It fails only if the
+// outbox cannot be read.
+func (l *Link) Forward(ctx context.Context, box Outbox) error {
+	p := newPlanner(l.cfg.Timing, l.jitter)
+	defer l.forgetFlights(p)
+	for {
+		changed := box.Changed()
+		view := l.view()
+		entries, err := box.Waiting(p.limit())
+		if err != nil {
+			return fmt.Errorf("forward: read the outbox: %w", err)
+		}
+		for _, id := range p.keep(entries) {
+			l.forget(id, l.questionOf(id))
+		}
+		wake := time.Hour
+		if view.session != nil {
+			var due []Entry
+			due, wake = p.plan(time.Now(), entries, view.session.number, view.heard)
+			if len(due) > 0 {
+				l.sendAll(ctx, view.session, due)
+				continue
+			}
+		}
+		timer := time.NewTimer(wake)
+		select {
+		case <-changed:
+		case <-view.changed:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+}
+
+type view struct {
+	session *session
+	heard   time.Time
+	changed <-chan struct{}
+}
+
+func (l *Link) view() view {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return view{l.session, l.presence.heardAt, l.changed}
+}
+
+// sendAll publishes in order, then waits for the PUBACKs. What fails is sent
+// again by the planner; nothing is concluded from what does not.
+func (l *Link) sendAll(ctx context.Context, s *session, due []Entry) {
+	tokens := make([]mqtt.Token, 0, len(due))
+	for _, e := range due {
+		if s.over() {
+			return
+		}
+		l.mu.Lock()
+		if q := l.open[e.ID]; q == nil {
+			l.open[e.ID] = &question{digest: wire.DigestOf(e.Body)}
+		}
+		l.mu.Unlock()
+		tokens = append(tokens, s.client.Publish(l.cfg.Terminal.Address().UpTopic(e.Kind), qos, false, e.Body))
+	}
+	for _, t := range tokens {
+		err := s.wait(ctx, t, l.cfg.Timing.Ack)
+		if errors.Is(err, errNoAck) {
+			s.end(err)
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (l *Link) questionOf(id wire.ID) *question {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if q := l.open[id]; q != nil && q.answer == nil {
+		return q
+	}
+	return nil
+}
+
+func (l *Link) forgetFlights(p *planner) {
+	for id := range p.flights {
+		l.forget(id, l.questionOf(id))
+	}
+}

@@ -1,0 +1,93 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"tapkeeper/uplink/wire"
+)
+
+// take is called by the library and must not block: blocked, its pings stop.
+func (s *session) take(m mqtt.Message) {
+	select {
+	case s.inbound <- m:
+	default:
+		s.link.countUnhandled()
+	}
+}
+
+// work hands messages to the handler, one at a time.
+func (s *session) work(ctx context.Context) {
+	unhandled := 0
+	for {
+		select {
+		case m := <-s.inbound:
+			if s.link.receive(ctx, m.Topic(), m.Payload()) {
+				m.Ack() // after the handler: what is acknowledged is kept
+			} else if unhandled++; unhandled == maxUnhandled {
+				s.end(&Trouble{Problem: Lost, Text: "answers cannot be kept here; the connection is replaced"})
+			}
+		case <-s.lost:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// receive verifies a message and passes it on. True means that the broker needs
+// not keep it: it was taken, or it is none of ours.
+func (l *Link) receive(ctx context.Context, topic string, payload []byte) bool {
+	m, err := l.cfg.Terminal.Open(topic, payload)
+	if err == nil {
+		err = l.match(m)
+	}
+	if err != nil {
+		l.mu.Lock()
+		l.status.Dropped++
+		l.status.LastDropped = err.Error()
+		l.mu.Unlock()
+		return true
+	}
+	if err := l.cfg.Handle(ctx, m); err != nil {
+		l.countUnhandled()
+		return false
+	}
+	return true
+}
+
+// match compares an answer with its question and gives it to who waits for it.
+// An answer to nothing open is for the handler alone: after a restart, the
+// outbox knows more than we do.
+func (l *Link) match(m *wire.Message) error {
+	a, ok := wire.Answers(m.Data)
+	if !ok {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	q := l.open[a.Answers]
+	if q == nil {
+		return nil
+	}
+	if q.digest != a.AnswersSHA256 {
+		return errors.New("answers other bytes than were sent under this id")
+	}
+	l.presence.heard(time.Now())
+	if q.answer != nil {
+		select {
+		case q.answer <- m:
+		default: // a repetition
+		}
+	}
+	return nil
+}
+
+func (l *Link) countUnhandled() {
+	l.mu.Lock()
+	l.status.Unhandled++
+	l.mu.Unlock()
+}

@@ -1,0 +1,116 @@
+package uplink
+
+import (
+	"time"
+
+	"tapkeeper/uplink/wire"
+)
+
+const (
+	// window is how many entries may be in flight: enough for the round trip of
+	// a mobile network, far below the 65535 that the library would take.
+	window = 32
+	// lookAhead is how many entries past those in flight are read at a time, so
+	// that a long group does not hide the ones behind it.
+	lookAhead = 4 * window
+	// slotCheck is how often a full window looks for a free slot.
+	slotCheck = time.Second
+)
+
+// planner decides which entries to send now. It does no I/O and reads no clock.
+type planner struct {
+	timing  Timing
+	jitter  func(time.Duration) time.Duration
+	session uint64
+	flights map[wire.ID]*flight
+}
+
+// flight is an entry that was sent and has not left the outbox.
+type flight struct {
+	sent  time.Time
+	next  time.Time // when to send it again
+	delay backoff
+}
+
+func newPlanner(t Timing, jitter func(time.Duration) time.Duration) *planner {
+	return &planner{timing: t, jitter: jitter, flights: map[wire.ID]*flight{}}
+}
+
+func (p *planner) limit() int { return len(p.flights) + lookAhead }
+
+// keep drops the flights that have left the outbox, and names them.
+func (p *planner) keep(waiting []Entry) (gone []wire.ID) {
+	there := make(map[wire.ID]bool, len(waiting))
+	for _, e := range waiting {
+		there[e.ID] = true
+	}
+	for id := range p.flights {
+		if !there[id] {
+			delete(p.flights, id)
+			gone = append(gone, id)
+		}
+	}
+	return gone
+}
+
+// plan gives the entries to send now on the given session, in order, and how long
+// to wait if nothing else happens. heard is when the wallet last answered anything.
+func (p *planner) plan(now time.Time, waiting []Entry, session uint64, heard time.Time) (due []Entry, wake time.Duration) {
+	if session != p.session {
+		// Whatever was under way on the old connection may be lost.
+		p.session = session
+		for _, f := range p.flights {
+			f.sent, f.next = time.Time{}, now
+			f.delay.reset()
+		}
+	}
+	held := 0
+	for _, f := range p.flights {
+		if p.holds(f, now, heard) {
+			held++
+		}
+	}
+	wake = time.Hour
+	groups := map[string]bool{}
+	for _, e := range waiting {
+		if groups[e.Group] {
+			continue // I6: the one before must have left the outbox
+		}
+		groups[e.Group] = true
+		f := p.flights[e.ID]
+		if f != nil && now.Before(f.next) {
+			wake = min(wake, f.next.Sub(now))
+			continue
+		}
+		if f == nil || !p.holds(f, now, heard) {
+			if held >= window {
+				wake = min(wake, slotCheck)
+				continue
+			}
+			held++
+		}
+		p.send(e.ID, now)
+		due = append(due, e)
+	}
+	return due, wake
+}
+
+// holds tells whether a flight takes a place in the window. One that the wallet
+// leaves unanswered, while it answers others, gives its place up between its
+// repetitions: it blocks nobody (I6). A silent wallet is only probed.
+func (p *planner) holds(f *flight, now, heard time.Time) bool {
+	if f.sent.IsZero() {
+		return false
+	}
+	return now.Sub(f.sent) < p.timing.ResendFirst || !heard.After(f.sent)
+}
+
+func (p *planner) send(id wire.ID, now time.Time) {
+	f := p.flights[id]
+	if f == nil {
+		f = &flight{delay: backoff{first: p.timing.ResendFirst, max: p.timing.ResendMax}}
+		p.flights[id] = f
+	}
+	f.sent = now
+	f.next = now.Add(p.jitter(f.delay.next()))
+}

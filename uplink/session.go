@@ -1,0 +1,237 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"sync"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"tapkeeper/uplink/wire"
+)
+
+const (
+	qos = 1
+	// inboundQueue bounds the messages that wait for the handler. More are
+	// dropped unacknowledged: the resend brings their answers again.
+	inboundQueue = 128
+	// maxUnhandled is how many messages may stay unacknowledged before the
+	// connection is replaced: a broker sends only so many more (mosquitto: 20).
+	maxUnhandled = 8
+	// subscribeRefused is the return code of SUBACK (MQTT 3.1.1, 3.9.3).
+	subscribeRefused = 0x80
+)
+
+// session is one connection: a new client each time, clean session, no
+// reconnection by the library, whose tokens lie then.
+type session struct {
+	link    *Link
+	number  uint64
+	since   time.Time
+	client  mqtt.Client
+	inbound chan mqtt.Message
+	lost    chan struct{} // closed when the connection is over
+	once    sync.Once
+	why     error // before lost is closed
+	worker  sync.WaitGroup
+	stop    context.CancelFunc // of the worker
+}
+
+// openSession connects, subscribes and announces the terminal, in this order:
+// once the wallet sees the birth, its answers reach us.
+func openSession(ctx context.Context, l *Link, number uint64) (*session, error) {
+	s := &session{
+		link: l, number: number, since: l.cfg.Now(),
+		inbound: make(chan mqtt.Message, inboundQueue),
+		lost:    make(chan struct{}),
+	}
+	will, err := s.state(false)
+	if err != nil {
+		return nil, err
+	}
+	dialError := make(chan error, 1)
+	s.client = mqtt.NewClient(s.options(ctx, will, dialError))
+	connect := s.client.Connect()
+	if err := s.wait(ctx, connect, l.cfg.Timing.Connect+l.cfg.Timing.Write); err != nil {
+		s.client.Disconnect(0)
+		select {
+		case err = <-dialError: // the library flattens it into text
+		default:
+		}
+		return nil, err
+	}
+	work, stop := context.WithCancel(ctx)
+	s.stop = stop
+	s.worker.Go(func() { s.work(work) })
+	if err := s.announce(ctx); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *session) options(ctx context.Context, will []byte, dialError chan<- error) *mqtt.ClientOptions {
+	cfg := &s.link.cfg
+	topic := cfg.Terminal.Address().UpTopic(wire.KindState)
+	o := mqtt.NewClientOptions().
+		AddBroker("tcp://"+s.link.broker.host). // for the library's list; dial decides
+		SetClientID(cfg.ClientID).
+		SetProtocolVersion(4). // else a refusal is followed by a try with 3.1
+		SetCleanSession(true).
+		SetAutoReconnect(false).
+		SetConnectRetry(false).
+		SetConnectTimeout(cfg.Timing.Connect).
+		SetKeepAlive(cfg.Timing.KeepAlive).
+		SetPingTimeout(cfg.Timing.PingTimeout).
+		SetWriteTimeout(cfg.Timing.Write).
+		SetOrderMatters(true).
+		SetAutoAckDisabled(true).
+		SetBinaryWill(topic, will, qos, true).
+		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { s.take(m) }).
+		SetConnectionLostHandler(func(_ mqtt.Client, err error) { s.end(err) }).
+		SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
+			conn, err := dial(ctx, s.link.broker, cfg)
+			if err != nil {
+				dialError <- err
+			}
+			return conn, err
+		})
+	if cfg.Credentials != nil {
+		user, password := cfg.Credentials()
+		o.SetUsername(user).SetPassword(password)
+	}
+	return o
+}
+
+func (s *session) announce(ctx context.Context) error {
+	cfg := &s.link.cfg
+	filter := cfg.Terminal.Address().DownFilter()
+	token := s.client.Subscribe(filter, qos, nil)
+	if err := s.wait(ctx, token, cfg.Timing.Ack); err != nil {
+		return fmt.Errorf("subscribe: %w", err)
+	}
+	if token.(*mqtt.SubscribeToken).Result()[filter] == subscribeRefused {
+		return &Trouble{Problem: NotAuthorised, Text: "the broker does not let this terminal read its answers (" + filter + ")"}
+	}
+	return s.publishState(ctx, true)
+}
+
+// serve lives as long as the connection: it sends echoes and states.
+func (s *session) serve(ctx context.Context) error {
+	echo := time.NewTicker(s.link.cfg.Timing.Echo)
+	defer echo.Stop()
+	state := time.NewTicker(s.link.cfg.Timing.State)
+	defer state.Stop()
+	err := s.echo(ctx)
+	for err == nil {
+		select {
+		case <-echo.C:
+			err = s.echo(ctx)
+		case <-state.C:
+			err = s.publishState(ctx, true)
+		case <-s.lost:
+			return s.why
+		case <-ctx.Done():
+			bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+			defer cancel()
+			return s.publishState(bye, false)
+		}
+	}
+	return err
+}
+
+// echo asks the wallet for a sign of life. The answer is noticed where every
+// answer is; the question is forgotten after two intervals.
+func (s *session) echo(ctx context.Context) error {
+	l := s.link
+	h := l.header()
+	jws, err := l.cfg.Terminal.Seal(h, wire.Echo{})
+	if err != nil {
+		return fmt.Errorf("seal echo: %w", err)
+	}
+	q := &question{digest: wire.DigestOf(jws)}
+	l.mu.Lock()
+	l.open[h.ID] = q
+	l.mu.Unlock()
+	time.AfterFunc(2*l.cfg.Timing.Echo, func() { l.forget(h.ID, q) })
+	return s.publish(ctx, l.cfg.Terminal.Address().UpTopic(wire.KindEcho), jws, false)
+}
+
+func (s *session) publishState(ctx context.Context, online bool) error {
+	jws, err := s.state(online)
+	if err != nil {
+		return err
+	}
+	return s.publish(ctx, s.link.cfg.Terminal.Address().UpTopic(wire.KindState), jws, true)
+}
+
+// state is the birth and heartbeat, or the last will and goodbye.
+func (s *session) state(online bool) ([]byte, error) {
+	cfg := &s.link.cfg
+	jws, err := cfg.Terminal.Seal(s.link.header(), wire.State{
+		Online: online, Session: s.number, Since: wire.At(s.since),
+		Version: cfg.Version, Waiting: cfg.Waiting(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("seal state: %w", err)
+	}
+	return jws, nil
+}
+
+// publish sends and waits for the PUBACK. Without one the connection is over:
+// what was sent on it is sent again on the next.
+func (s *session) publish(ctx context.Context, topic string, body []byte, retained bool) error {
+	err := s.wait(ctx, s.client.Publish(topic, qos, retained, body), s.link.cfg.Timing.Ack)
+	if errors.Is(err, errNoAck) {
+		s.end(err)
+	}
+	return err
+}
+
+var errNoAck error = &Trouble{Problem: BadProtocol, Text: "the broker does not acknowledge what it is sent"}
+
+// wait never trusts a token to complete: some do not.
+func (s *session) wait(ctx context.Context, t mqtt.Token, limit time.Duration) error {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-t.Done():
+		return t.Error()
+	case <-s.lost:
+		return fmt.Errorf("wait for the broker: %w", s.why)
+	case <-timer.C:
+		return errNoAck
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// end marks the connection as over, once.
+func (s *session) end(why error) {
+	s.once.Do(func() {
+		s.why = why
+		close(s.lost)
+	})
+}
+
+func (s *session) over() bool {
+	select {
+	case <-s.lost:
+		return true
+	default:
+		return false
+	}
+}
+
+// close ends the connection and waits for the worker.
+func (s *session) close() {
+	s.end(net.ErrClosed)
+	s.stop()
+	s.worker.Wait()
+	// A no-op on a lost connection; else DISCONNECT, so that no will is sent.
+	s.client.Disconnect(uint(stopTime.Milliseconds()))
+}
