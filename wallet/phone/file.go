@@ -85,30 +85,40 @@ func DecodeProfile(b []byte) (Profile, error) {
 
 // LoadFile reads a wallet file. Unknown fields are refused.
 func LoadFile(path string) (File, error) {
+	f, _, err := load(path)
+	return f, err
+}
+
+// load also says which file it was.
+func load(path string) (File, os.FileInfo, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return File{}, err
+		return File{}, nil, err
 	}
 	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return File{}, nil, err
+	}
 	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
-		return File{}, fmt.Errorf("read the wallet file: %w", err)
+		return File{}, nil, fmt.Errorf("read the wallet file: %w", err)
 	}
 	if len(b) > maxFile {
-		return File{}, fmt.Errorf("phone: wallet file %s: larger than %d bytes", path, maxFile)
+		return File{}, nil, fmt.Errorf("phone: wallet file %s: larger than %d bytes", path, maxFile)
 	}
 	var wf walletFile
 	if err := decodeStrict(b, &wf); err != nil {
-		return File{}, fmt.Errorf("read the wallet file %s: %w", path, err)
+		return File{}, nil, fmt.Errorf("read the wallet file %s: %w", path, err)
 	}
 	if wf.Format != fileFormat {
-		return File{}, fmt.Errorf("phone: wallet file %s: format is not %s", path, fileFormat)
+		return File{}, nil, fmt.Errorf("phone: wallet file %s: format is not %s", path, fileFormat)
 	}
 	out := File{State: wf.State}
 	for _, p := range wf.Cards {
 		out.Cards = append(out.Cards, p.profile())
 	}
-	return out, nil
+	return out, info, nil
 }
 
 func decodeStrict(b []byte, v any) error {
@@ -166,26 +176,4 @@ func syncDir(dir string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
-}
-
-// fileStore keeps the state in a wallet file.
-type fileStore struct {
-	path  string
-	cards []Profile
-}
-
-func (s fileStore) Save(state State) error { return SaveFile(s.path, File{s.cards, state}) }
-
-// Open makes a wallet from a wallet file and keeps its state there; o.Store must
-// be nil. One process at a time may hold a file open.
-func Open(path string, o Options) (*Wallet, error) {
-	if o.Store != nil {
-		return nil, errors.New("phone: Options.Store: the file is the store")
-	}
-	f, err := LoadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	o.Store = fileStore{path, f.Cards}
-	return New(f.Cards, f.State, o)
 }
