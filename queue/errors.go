@@ -5,8 +5,6 @@ import (
 	"fmt"
 )
 
-var errNotYet = errors.New("queue: not yet")
-
 var (
 	// ErrLocked: another process has the store open.
 	ErrLocked = errors.New("the journal is in use by another process")

@@ -1,0 +1,194 @@
+package queue
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// readCell returns the plain text of a cell and the commit that wrote it, or
+// badger.ErrKeyNotFound, or damage.
+func (s *Store) readCell(txn *badger.Txn, class byte, kind, key string) (plain []byte, seq uint64, err error) {
+	defer rescue(&err)
+	k := s.ring.cellKey(class, kind, key)
+	got, err := txn.Get(k)
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, 0, err
+	}
+	if err == nil {
+		plain, seq, err = s.openItem(k, got)
+	}
+	if err != nil {
+		return nil, 0, &DamageError{What: classNames[class], Kind: kind, Key: printable(class, key), Why: firstLine(err.Error())}
+	}
+	return plain, seq, nil
+}
+
+func (s *Store) openItem(key []byte, got *badger.Item) (plain []byte, seq uint64, err error) {
+	err = got.Value(func(stored []byte) error {
+		seq, plain, err = s.ring.open(key, stored)
+		return err
+	})
+	return plain, seq, err
+}
+
+// printable is a cell's key for an error text: that of an entry is a number.
+func printable(class byte, key string) string {
+	if class == classRecord || class == classCounter {
+		return key
+	}
+	if p, ok := parsePlace([]byte(key)); ok {
+		return fmt.Sprintf("%d.%d", p.seq, p.index)
+	}
+	return ""
+}
+
+// readNamed reads a record or counter.
+func (s *Store) readNamed(txn *badger.Txn, class byte, kind, key string) ([]byte, bool, error) {
+	plain, _, err := s.readCell(txn, class, kind, key)
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	name, value, err := splitNamed(plain)
+	if err != nil || name != key {
+		return nil, false, &DamageError{What: classNames[class], Kind: kind, Key: key, Why: errLayout.Error()}
+	}
+	return value, true, nil
+}
+
+func (s *Store) readCount(txn *badger.Txn, name string) (int64, error) {
+	value, ok, err := s.readNamed(txn, classCounter, "", name)
+	if err != nil || !ok {
+		return 0, err
+	}
+	if len(value) != 8 {
+		return 0, &DamageError{What: "counter", Key: name, Why: errLayout.Error()}
+	}
+	return int64(binary.BigEndian.Uint64(value)), nil
+}
+
+// view runs fn on one snapshot of an open store.
+func (s *Store) view(fn func(txn *badger.Txn) error) (err error) {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	txn := s.db.NewTransaction(false)
+	defer txn.Discard()
+	return fn(txn)
+}
+
+// Get returns the value of a record and whether it is there.
+func (s *Store) Get(kind, key string) (value []byte, ok bool, err error) {
+	if err := checkName("record", kind, key); err != nil {
+		return nil, false, err
+	}
+	err = s.view(func(txn *badger.Txn) (err error) {
+		value, ok, err = s.readNamed(txn, classRecord, kind, key)
+		return err
+	})
+	return value, ok, err
+}
+
+// Count returns a counter; one that was never counted is 0.
+func (s *Store) Count(name string) (n int64, err error) {
+	err = s.view(func(txn *badger.Txn) (err error) {
+		n, err = s.readCount(txn, name)
+		return err
+	})
+	return n, err
+}
+
+// Each calls fn for every record of kind whose key starts with prefix, in the
+// order of keys, on one snapshot. Keys are hidden on the disk, so it reads the
+// whole kind whatever the prefix: give what is scanned often a kind of its own
+// ("open", "day-2026-11-24").
+func (s *Store) Each(kind, prefix string, fn func(key string, value []byte) error) error {
+	return s.view(func(txn *badger.Txn) error {
+		keys, err := s.keysOf(txn, kind, prefix)
+		if err != nil {
+			return err
+		}
+		for _, key := range keys {
+			value, err := s.reread(txn, kind, key)
+			if err != nil {
+				return err
+			}
+			if err := fn(key, value); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// keysOf holds only the keys: the values of a kind may not fit into memory.
+func (s *Store) keysOf(txn *badger.Txn, kind, prefix string) (keys []string, err error) {
+	err = s.walk(txn, kindPrefix(classRecord, kind), func(key []byte, _ uint64, plain []byte, err error) error {
+		if err != nil {
+			return damagedCell(key, err)
+		}
+		name, _, err := splitNamed(plain)
+		if err != nil || !bytes.Equal(key, s.ring.cellKey(classRecord, kind, name)) {
+			return &DamageError{What: "record", Kind: kind, Why: errLayout.Error()}
+		}
+		if strings.HasPrefix(name, prefix) {
+			keys = append(keys, name)
+		}
+		return nil
+	})
+	slices.Sort(keys)
+	return keys, err
+}
+
+func (s *Store) reread(txn *badger.Txn, kind, key string) (value []byte, err error) {
+	value, ok, err := s.readNamed(txn, classRecord, kind, key)
+	if err == nil && !ok {
+		err = &DamageError{What: "record", Kind: kind, Key: key, Why: "found by its kind and not by its key"}
+	}
+	return value, err
+}
+
+// walk opens every cell under a prefix and tells fn what did not open.
+func (s *Store) walk(txn *badger.Txn, prefix []byte, fn func(key []byte, seq uint64, plain []byte, err error) error) (err error) {
+	defer rescue(&err)
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: prefix})
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		key := it.Item().KeyCopy(nil)
+		plain, seq, err := s.openItem(key, it.Item())
+		if err := fn(key, seq, plain, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// damagedCell says as much as a Badger key tells.
+func damagedCell(key []byte, cause error) *DamageError {
+	d := &DamageError{What: "database", Why: firstLine(cause.Error())}
+	if len(key) == 0 || classNames[key[0]] == "" {
+		d.Why = "a cell of unknown class"
+		return d
+	}
+	d.What = classNames[key[0]]
+	switch key[0] {
+	case classRecord:
+		if i := bytes.IndexByte(key, 0); i > 0 {
+			d.Kind = string(key[1:i])
+		}
+	case classEvent, classEntry, classPark:
+		if len(key) >= 9 {
+			d.Seq = binary.BigEndian.Uint64(key[1:])
+		}
+	}
+	return d
+}

@@ -1,0 +1,5 @@
+package queue
+
+func childHold()     {}
+func childWorkload() {}
+func childFill()     {}
