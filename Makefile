@@ -2,20 +2,29 @@
 # Everything else is installed by .ci/need where that is possible.
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 SHELL = /bin/sh
 export LC_ALL = C.UTF-8
 
-# The go tool keeps its caches under HOME; some CI runners have none.
-ifeq ($(strip $(HOME)),)
-export HOME := $(CURDIR)/bin/home
+ifeq ($(shell command -v go),)
+$(error Go is not in PATH: install it from https://go.dev/dl/)
 endif
+
+# The go tool keeps its caches under HOME; some CI runners have none. The name
+# begins with a dot so that ./... does not look into it.
+ifeq ($(strip $(HOME)),)
+export HOME := $(CURDIR)/bin/.home
+endif
+
+# A checkout owned by another user (CI, containers) must build too, also where a
+# test builds a program: git refuses to answer there, and the go tool gives up.
+export GOFLAGS := $(filter-out -buildvcs%,$(shell go env GOFLAGS)) -buildvcs=false
 
 READER ?= virtual
 TIME ?= 10m
 SEED ?= 1
 
-# -buildvcs=false: a checkout owned by another user (CI, containers) must build too.
-BUILD = go build -buildvcs=false -trimpath
+BUILD = go build -trimpath
 # A real reader needs C: scard links against libpcsclite.
 CGO_PARTS = gcc libc6-dev pkg-config libpcsclite-dev
 # What some tests are run against; without it they skip, under CI they fail.
