@@ -48,6 +48,15 @@ func (tx *Tx) SetDeviceStatus(id [8]byte, status DeviceStatus) error {
 	return tx.exec(ErrNone, `UPDATE devices SET status = $1 WHERE id = $2`, string(status), hexed(id[:]))
 }
 
+// NextEpoch raises the epoch of a device's grants and returns it (scheme 2.3).
+func (tx *Tx) NextEpoch(id [8]byte) (uint32, error) {
+	if err := tx.exec(ErrNone, `UPDATE devices SET epoch = epoch + 1 WHERE id = $1`, hexed(id[:])); err != nil {
+		return 0, err
+	}
+	d, err := tx.Device(id)
+	return d.Epoch, err
+}
+
 // Mark is one use of a device's counter (scheme 7.6).
 type Mark struct {
 	Device   [8]byte
