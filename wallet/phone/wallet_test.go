@@ -141,6 +141,13 @@ func TestGPO(t *testing.T) {
 		}
 	}
 	u.PowerOn()
+	send(t, u.Wallet, apdu.Select(p.ADF, false))
+	send(t, u.Wallet, apdu.GPO(good))
+	send(t, u.Wallet, apdu.GPO(good[1:]))
+	if r := send(t, u.Wallet, apdu.ReadRecord(1, 1)); r.SW != apdu.NotSatisfied {
+		t.Errorf("READ RECORD after a GPO that failed: %v", r.SW)
+	}
+	u.PowerOn()
 	for name, c := range map[string]apdu.Command{"GPO": apdu.GPO(good), "ERRD": apdu.ERRD([4]byte{}),
 		"READ RECORD": apdu.ReadRecord(1, 1), "RECOVER": sale{}.recover()} {
 		if r := send(t, u.Wallet, c); r.SW != apdu.NotSatisfied {
