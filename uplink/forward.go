@@ -39,7 +39,7 @@ func (l *Link) Forward(ctx context.Context, box Outbox) error {
 	for {
 		changed := box.Changed()
 		view := l.view()
-		entries, err := box.Waiting(p.limit())
+		entries, err := box.Waiting(p.reach)
 		if err != nil {
 			return fmt.Errorf("forward: read the outbox: %w", err)
 		}
@@ -52,7 +52,7 @@ func (l *Link) Forward(ctx context.Context, box Outbox) error {
 			due, wake = p.plan(time.Now(), entries, view.session.number, view.heard)
 			if len(due) > 0 {
 				l.sendAll(ctx, view.session, due)
-				continue
+				wake = 0
 			}
 		}
 		timer := time.NewTimer(wake)

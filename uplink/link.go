@@ -149,16 +149,22 @@ func (l *Link) Ask(ctx context.Context, kind wire.Kind, id wire.ID, jws []byte) 
 	l.open[id] = q
 	l.mu.Unlock()
 	defer l.forget(id, q)
-	if err := l.Send(ctx, kind, jws); err != nil && ctx.Err() == nil {
-		// Not acknowledged is not lost: but with the connection gone, no answer
-		// can come on it, and the caller decides what to do next.
-		return nil, fmt.Errorf("ask %s: %w", kind, err)
-	}
-	select {
-	case m := <-q.answer:
-		return m, nil
-	case <-ctx.Done():
-		return nil, fmt.Errorf("ask %s: %w", kind, ctx.Err())
+	sent := make(chan error, 1)
+	// Aside, because the library may block for the time of a write, and because
+	// the answer may overtake the PUBACK. It ends with the context, or that write.
+	go func() { sent <- l.Send(ctx, kind, jws) }()
+	for {
+		select {
+		case m := <-q.answer:
+			return m, nil
+		case err := <-sent:
+			if err != nil && ctx.Err() == nil {
+				return nil, fmt.Errorf("ask %s: %w", kind, err)
+			}
+			sent = nil // acknowledged by the broker: that says nothing
+		case <-ctx.Done():
+			return nil, fmt.Errorf("ask %s: %w", kind, ctx.Err())
+		}
 	}
 }
 

@@ -10,9 +10,11 @@ const (
 	// window is how many entries may be in flight: enough for the round trip of
 	// a mobile network, far below the 65535 that the library would take.
 	window = 32
-	// lookAhead is how many entries past those in flight are read at a time, so
-	// that a long group does not hide the ones behind it.
+	// lookAhead is how many entries are read at a time, maxReach the most: it
+	// doubles while those read leave the window empty, so that neither a long
+	// group nor unanswered entries hide the ones behind them.
 	lookAhead = 4 * window
+	maxReach  = 1 << 16
 	// slotCheck is how often a full window looks for a free slot.
 	slotCheck = time.Second
 )
@@ -22,6 +24,7 @@ type planner struct {
 	timing  Timing
 	jitter  func(time.Duration) time.Duration
 	session uint64
+	reach   int // how many entries to read
 	flights map[wire.ID]*flight
 }
 
@@ -33,10 +36,8 @@ type flight struct {
 }
 
 func newPlanner(t Timing, jitter func(time.Duration) time.Duration) *planner {
-	return &planner{timing: t, jitter: jitter, flights: map[wire.ID]*flight{}}
+	return &planner{timing: t, jitter: jitter, reach: lookAhead, flights: map[wire.ID]*flight{}}
 }
-
-func (p *planner) limit() int { return len(p.flights) + lookAhead }
 
 // keep drops the flights that have left the outbox, and names them.
 func (p *planner) keep(waiting []Entry) (gone []wire.ID) {
@@ -92,7 +93,20 @@ func (p *planner) plan(now time.Time, waiting []Entry, session uint64, heard tim
 		p.send(e.ID, now)
 		due = append(due, e)
 	}
-	return due, wake
+	return due, p.look(len(waiting), held, wake)
+}
+
+// look decides how far to read next time. The reach never shrinks below a flight:
+// one out of sight would seem to have left.
+func (p *planner) look(read, held int, wake time.Duration) time.Duration {
+	switch {
+	case read < lookAhead:
+		p.reach = lookAhead
+	case read >= p.reach && held < window && p.reach < maxReach:
+		p.reach *= 2
+		return 0
+	}
+	return wake
 }
 
 // holds tells whether a flight takes a place in the window. One that the wallet

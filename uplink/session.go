@@ -39,6 +39,9 @@ type session struct {
 	why     error // before lost is closed
 	worker  sync.WaitGroup
 	stop    context.CancelFunc // of the worker
+
+	mu   sync.Mutex
+	conn net.Conn // nil before it is dialled
 }
 
 // openSession connects, subscribes and announces the terminal, in this order:
@@ -57,10 +60,12 @@ func openSession(ctx context.Context, l *Link, number uint64) (*session, error) 
 	s.client = mqtt.NewClient(s.options(ctx, will, dialError))
 	connect := s.client.Connect()
 	if err := s.wait(ctx, connect, l.cfg.Timing.Connect+l.cfg.Timing.Write); err != nil {
+		s.hangUp()
 		s.client.Disconnect(0)
 		select {
 		case err = <-dialError: // the library flattens it into text
 		default:
+			err = l.refusedAfterTLS(err)
 		}
 		return nil, err
 	}
@@ -72,6 +77,16 @@ func openSession(ctx context.Context, l *Link, number uint64) (*session, error) 
 		return nil, err
 	}
 	return s, nil
+}
+
+// refusedAfterTLS: in TLS 1.3 a broker refuses the client's certificate after the
+// handshake, and its alert may be lost in the reset that follows.
+func (l *Link) refusedAfterTLS(err error) error {
+	if l.broker.tls && troubleOf(err).Problem == Lost {
+		return &Trouble{Problem: TLSFailed, Err: err,
+			Text: "the broker hung up right after TLS: check this terminal's certificate and client id"}
+	}
+	return err
 }
 
 func (s *session) options(ctx context.Context, will []byte, dialError chan<- error) *mqtt.ClientOptions {
@@ -94,7 +109,7 @@ func (s *session) options(ctx context.Context, will []byte, dialError chan<- err
 		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { s.take(m) }).
 		SetConnectionLostHandler(func(_ mqtt.Client, err error) { s.end(err) }).
 		SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
-			conn, err := dial(ctx, s.link.broker, cfg)
+			conn, err := s.dial(ctx)
 			if err != nil {
 				dialError <- err
 			}
@@ -105,6 +120,31 @@ func (s *session) options(ctx context.Context, will []byte, dialError chan<- err
 		o.SetUsername(user).SetPassword(password)
 	}
 	return o
+}
+
+// dial remembers the connection: the library gives no way to leave one that
+// waits for CONNACK.
+func (s *session) dial(ctx context.Context) (net.Conn, error) {
+	conn, err := dial(ctx, s.link.broker, &s.link.cfg)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	s.conn = conn
+	s.mu.Unlock()
+	if ctx.Err() != nil {
+		s.hangUp()
+	}
+	return conn, nil
+}
+
+// hangUp ends the connection without a word.
+func (s *session) hangUp() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn != nil {
+		s.conn.Close()
+	}
 }
 
 func (s *session) announce(ctx context.Context) error {
@@ -234,4 +274,5 @@ func (s *session) close() {
 	s.worker.Wait()
 	// A no-op on a lost connection; else DISCONNECT, so that no will is sent.
 	s.client.Disconnect(uint(stopTime.Milliseconds()))
+	s.hangUp()
 }

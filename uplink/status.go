@@ -120,7 +120,7 @@ func troubleOf(err error) *Trouble {
 	var badCert x509.CertificateInvalidError
 	var verify *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
-	var alert tls.AlertError
+	var remote *net.OpError
 	var timeout net.Error
 	switch {
 	case errors.As(err, &dns):
@@ -135,12 +135,12 @@ func troubleOf(err error) *Trouble {
 		return make(TLSFailed, "the broker's certificate is not good: "+err.Error())
 	case errors.As(err, &record):
 		return make(TLSFailed, "the broker does not speak TLS on this port")
-	case errors.As(err, &alert):
-		return make(TLSFailed, "the broker refused TLS ("+alert.Error()+"): check this terminal's certificate")
+	case errors.As(err, &remote) && remote.Op == "remote error": // how crypto/tls gives a peer's alert
+		return make(TLSFailed, "the broker refused TLS ("+remote.Err.Error()+"): check this terminal's certificate")
 	case errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword):
 		return make(NotAuthorised, "the broker refused the user name or password")
 	case errors.Is(err, packets.ErrorRefusedNotAuthorised), errors.Is(err, packets.ErrorRefusedIDRejected):
-		return make(NotAuthorised, "the broker does not let this terminal in")
+		return make(NotAuthorised, "the broker does not let this terminal in: check user name, password and client id")
 	case errors.Is(err, packets.ErrorRefusedServerUnavailable):
 		return make(Refused, "the broker says that it is not available")
 	case errors.Is(err, syscall.ECONNREFUSED):
