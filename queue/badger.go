@@ -16,10 +16,12 @@ import (
 const (
 	databaseName = "badger"
 	memTableSize = 8 << 20
-	// minFree is the gate of a commit and of Open. Badger writes through
-	// memory maps of sparse files: on a full disk it is killed by SIGBUS, at
-	// every later open too. A reserve of one table was seen to run out; of
-	// four, never.
+	// minFree is what a commit and Open want to find free, beside as much as
+	// the tables take: Badger writes through memory maps of sparse files, and
+	// on a full disk it is killed by SIGBUS, at every later open too. For logs
+	// and fresh tables a reserve of one table was seen to run out; of four,
+	// never. And a compaction writes anew, at worst, every table there is
+	// before it removes the old ones.
 	minFree = 4 * memTableSize
 )
 
@@ -68,6 +70,28 @@ func openDatabase(dir string, log Logger) (db *badger.DB, err error) {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
 	return nil, &DamageError{What: "database", Why: firstLine(err.Error())}
+}
+
+// tableBytes is the size of Badger's tables.
+func tableBytes(dir string) (sum uint64, err error) {
+	files, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	for _, f := range files {
+		if filepath.Ext(f.Name()) != ".sst" {
+			continue
+		}
+		info, err := f.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // a compaction has removed it
+		}
+		if err != nil {
+			return 0, err
+		}
+		sum += uint64(info.Size())
+	}
+	return sum, err
 }
 
 // isSystem tells the machine's failures from damage.

@@ -2,7 +2,9 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"runtime"
 	"time"
@@ -121,15 +123,32 @@ func (s *Store) admit() error {
 	return s.gate()
 }
 
+// gate wants room for what Badger may write before it frees anything.
 func (s *Store) gate() error {
+	if err := s.measureTables(); err != nil {
+		return fmt.Errorf("measure the database: %w", err)
+	}
 	free, err := s.free(s.dir)
 	if err != nil {
 		return err
 	}
-	if free < minFree {
-		return fmt.Errorf("%w: %d MiB free, %d MiB needed", ErrFull, free>>20, minFree>>20)
+	if need := minFree + s.tables; free < need {
+		return fmt.Errorf("%w: %d MiB free, %d MiB needed", ErrFull, free>>20, need>>20+1)
 	}
 	return nil
+}
+
+// measureTables looks again when the directory has changed.
+func (s *Store) measureTables() error {
+	at, err := modified(s.databaseDir)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && at.Equal(s.tablesAt) {
+		return nil
+	}
+	if err == nil {
+		s.tables, err = tableBytes(s.databaseDir)
+		s.tablesAt = at
+	}
+	return err
 }
 
 // write makes a batch durable, then tells its end to the anchor, then shows it.

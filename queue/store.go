@@ -30,7 +30,9 @@ type Store struct {
 
 	// Of the committer alone.
 	anchor    *anchor
-	namesAt   time.Time // when the database's directory last changed
+	namesAt   time.Time // of the database's directory, when its names were last synced
+	tablesAt  time.Time // and when its tables were last measured
+	tables    uint64    // their bytes
 	free      func(dir string) (uint64, error)
 	commitTxn func(*badger.Txn) error
 

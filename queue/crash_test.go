@@ -1,0 +1,164 @@
+package queue
+
+import (
+	"bufio"
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+var (
+	crashSeed = flag.Uint64("crash.seed", 20261124, "seed of the moments at which TestCrash kills")
+	crashRuns = flag.Int("crash.runs", 25, "how often TestCrash kills")
+)
+
+// childWorkload commits from four callers without an end and prints acked=N
+// only after Commit has said so. Each commit is a transfer that must be seen
+// whole: a payment, an entry, an amount in a capped counter.
+func childWorkload() {
+	s, err := Open(Options{Dir: os.Getenv("QUEUE_DIR"), Master: testMaster})
+	if err != nil {
+		fmt.Println("open:", err)
+		os.Exit(1)
+	}
+	fmt.Printf("open=%d\n", s.Head().Seq)
+	var out sync.Mutex
+	for caller := range 4 {
+		go func() {
+			for i := 0; ; i++ {
+				id := fmt.Sprintf("%d-%d-%d", os.Getpid(), caller, i)
+				c := Commit{
+					Guards: []Guard{{"payment", id, nil}}, Records: []Record{{"payment", id, []byte("amount 7")}},
+					Event: []byte("stored " + id), Entries: []Entry{entry(id, id)}, Counts: []Count{{"exposure", 7, 1 << 40}},
+				}
+				if i%3 == 2 { // and settle an earlier one
+					old := fmt.Sprintf("%d-%d-%d", os.Getpid(), caller, i-2)
+					c.Done, c.Event = []string{old}, []byte("stored "+id+" settled "+old)
+					c.Records = append(c.Records, Record{"settled", old, []byte("yes")})
+				}
+				done, err := s.Commit(context.Background(), c)
+				out.Lock()
+				if err != nil {
+					fmt.Println("commit:", err)
+					os.Exit(1)
+				}
+				fmt.Printf("acked=%d %s\n", done.Seq, id)
+				out.Unlock()
+			}
+		}()
+	}
+	select {}
+}
+
+// TestCrash kills the workload at seeded moments, over and over on one store,
+// and then holds the store against what was acknowledged. A kill loses nothing
+// of the page cache: this proves the order of our steps, not the disk's.
+func TestCrash(t *testing.T) {
+	runs := *crashRuns
+	if testing.Short() {
+		runs = 5
+	}
+	dir := filepath.Join(t.TempDir(), "journal")
+	random := rand.New(rand.NewPCG(*crashSeed, 1))
+	acked := make(map[uint64]string)
+	var head uint64 // known to be durable
+	for run := range runs {
+		moment := time.Duration(random.IntN(60_000)) * time.Microsecond
+		for seq, id := range killAfter(t, dir, moment) {
+			if other, ok := acked[seq]; ok {
+				t.Fatalf("seed %d, run %d: number %d was acknowledged for %s and %s", *crashSeed, run, seq, other, id)
+			}
+			acked[seq] = id
+		}
+		s := open(t, dir)
+		head = max(head, checkWorkload(t, s, acked))
+		shut(t, s)
+		if t.Failed() {
+			t.Fatalf("seed %d, run %d, killed %v after opening", *crashSeed, run, moment)
+		}
+	}
+	if len(acked) == 0 {
+		t.Fatal("nothing was acknowledged in any run")
+	}
+	t.Logf("seed %d: %d kills, %d acknowledged, 0 lost, %d durable and not acknowledged", *crashSeed, runs, len(acked), int(head)-len(acked))
+}
+
+// killAfter runs the workload and kills it some time after it has opened. It
+// returns what was acknowledged, by number.
+func killAfter(t *testing.T, dir string, moment time.Duration) map[uint64]string {
+	t.Helper()
+	cmd := child(t, "workload", dir)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	acked := make(map[uint64]string)
+	scanner := bufio.NewScanner(out)
+	for scanner.Scan() {
+		line := scanner.Text()
+		if strings.HasPrefix(line, "open=") {
+			time.AfterFunc(moment, func() { cmd.Process.Kill() })
+			continue
+		}
+		number, id, ok := strings.Cut(strings.TrimPrefix(line, "acked="), " ")
+		seq, err := strconv.ParseUint(number, 10, 64)
+		if !ok || err != nil {
+			t.Errorf("the workload said %q", line)
+			cmd.Process.Kill()
+		}
+		acked[seq] = id
+	}
+	cmd.Wait()
+	return acked
+}
+
+// checkWorkload does not trust Verify alone: it derives records, entries and
+// the counter from the events.
+func checkWorkload(t *testing.T, s *Store, acked map[uint64]string) uint64 {
+	t.Helper()
+	report := verify(t, s)
+	stored, settled := make(map[string]uint64), make(map[string]bool)
+	err := s.Events(1, func(e Event) error {
+		words := strings.Fields(string(e.Payload))
+		stored[words[1]] = e.Seq
+		if len(words) == 4 {
+			settled[words[3]] = true
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	for seq, id := range acked {
+		if stored[id] != seq {
+			t.Errorf("number %d was acknowledged for %s and is lost", seq, id)
+		}
+	}
+	waiting, err := s.Waiting(1 << 30)
+	if err != nil || len(waiting) != len(stored)-len(settled) {
+		t.Errorf("%d entries wait, want %d less %d: %v", len(waiting), len(stored), len(settled), err)
+	}
+	for _, e := range waiting {
+		if stored[e.ID] != e.Seq || settled[e.ID] || string(e.Body) != fmt.Sprintf("%s|%d", e.ID, e.Seq) {
+			t.Errorf("entry %+v does not belong here", e)
+		}
+	}
+	if n, err := s.Count("exposure"); n != int64(7*len(stored)) || err != nil {
+		t.Errorf("exposure %d, %v, want %d", n, err, 7*len(stored))
+	}
+	if report.Records != len(stored)+len(settled) || report.Head.Seq != uint64(len(stored)) {
+		t.Errorf("report %+v, want %d payments and %d settled", report, len(stored), len(settled))
+	}
+	return report.Head.Seq
+}
