@@ -74,8 +74,9 @@ func TestOwnRelayConstants(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.Terminal.Relay != emv.StandardRelay {
-		t.Errorf("relay %+v, want %+v (scheme 5.7)", b.Terminal.Relay, emv.StandardRelay)
+	want := emv.Relay{Command: 0x12, Answer: 0x18, MinGrace: 0x14, MaxGrace: 0x32, Accuracy: 0x12C, Mismatch: 50}
+	if b.Terminal.Relay != want {
+		t.Errorf("relay %+v, want %+v (scheme 5.7)", b.Terminal.Relay, want)
 	}
 }
 
