@@ -39,6 +39,7 @@ const (
 	sysd       = "github.com/coreos/go-systemd/v22"
 	toml       = "github.com/pelletier/go-toml/v2"
 	uuid       = "github.com/google/uuid"
+	xterm      = "golang.org/x/term"
 	xsys       = "golang.org/x/sys"
 	zerolog    = "github.com/rs/zerolog"
 )
@@ -92,9 +93,9 @@ var rooms = []room{
 	{path: "firmware-config/bundle", ours: []string{"emv", "reader/..."}, tests: []string{"firmware-config", "emv/emvtest"}, third: []string{toml},
 		why: "refuses bad data before the kernel sees it"},
 
-	{path: "cmd/tapkeeper", ours: []string{"..."}, third: []string{cobra, sysd, toml, zerolog, isatty, uuid, xsys}, why: "the daemon knows no broker, database or reader library by name"},
+	{path: "cmd/tapkeeper", ours: []string{"..."}, third: []string{cobra, sysd, toml, zerolog, isatty, uuid, xsys, xterm}, why: "the daemon knows no broker, database or reader library by name"},
 	{path: "cmd/tapdemo", ours: []string{"..."}, third: []string{cobra, mochi, toml, zerolog, isatty, uuid, xsys}, why: "the embedded broker is never part of the daemon"},
-	{path: "cmd/walletd", ours: []string{"wallet/...", "uplink/wire"}, third: []string{cobra, paho, toml, zerolog, isatty}, why: "the wallet as a process knows nothing of the terminal"},
+	{path: "cmd/walletd", ours: []string{"wallet/...", "uplink/wire"}, tests: []string{"uplink/uplinktest"}, third: []string{cobra, paho, toml, zerolog, isatty}, why: "the wallet as a process knows nothing of the terminal"},
 	{path: "cmd/phonesim", ours: []string{"wallet/phone", "reader/readertest"}, third: []string{cobra}, why: "a phone knows no terminal and no wallet backend"},
 
 	{path: "systemd", why: "files for systemd and a test that lets systemd judge them"},
