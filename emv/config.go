@@ -72,8 +72,10 @@ type Relay struct {
 	Calibration time.Duration // what the reader itself adds to a measured time
 }
 
-// StandardRelay holds the reader constants of scheme 5.7.
-var StandardRelay = Relay{Command: 0x12, Answer: 0x18, MinGrace: 0x14, MaxGrace: 0x32, Accuracy: 0x12C, Mismatch: 50}
+// StandardRelay returns the reader constants of scheme 5.7.
+func StandardRelay() Relay {
+	return Relay{Command: 0x12, Answer: 0x18, MinGrace: 0x14, MaxGrace: 0x32, Accuracy: 0x12C, Mismatch: 50}
+}
 
 // denialFloor are the bits that no TAC-Denial may lack (scheme 5.6): without
 // them a failed authentication could still be paid.

@@ -30,8 +30,8 @@ func (x *activation) generated(sw apdu.SW, data []byte) Step {
 	p := x.a.pending
 	switch sw {
 	case apdu.OK:
-		o, failed := x.a.judge(p, data, false)
-		return x.concluded(o, failed)
+		o, _ := x.a.judge(p, data, false) // of a first answer every outcome counts
+		return x.concluded(o)
 	case apdu.SeePhone:
 		x.a.resolve()
 		return x.again(seePhone(MsgSeePhone, ReasonUnlock))
@@ -45,7 +45,7 @@ func (x *activation) generated(sw apdu.SW, data []byte) Step {
 
 // concluded ends the activation with what the answer says; the pending record
 // is resolved.
-func (x *activation) concluded(o Outcome, _ error) Step {
+func (x *activation) concluded(o Outcome) Step {
 	x.a.resolve()
 	if o.Result == TryAgain {
 		return x.again(o)

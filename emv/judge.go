@@ -128,7 +128,7 @@ func (v *verdict) decide() (Outcome, RecordKind) {
 // refused is CID 00.
 func (v *verdict) refused() (Outcome, RecordKind) {
 	switch {
-	case v.ans.reason == ReasonDuplicate && len(v.abandonedNow()) > 0 && v.p.Asked != askAAC:
+	case v.ans.reason == ReasonDuplicate && len(v.a.lost) > 0 && v.p.Asked != askAAC:
 		return undetermined(), RecordDeclined
 	case v.p.Asked == askAAC:
 		return decline(v.tvr.explain()), RecordDeclined
@@ -137,9 +137,6 @@ func (v *verdict) refused() (Outcome, RecordKind) {
 	}
 	return decline(v.ans.reason), RecordDeclined
 }
-
-// abandonedNow is the list of the unanswered without the one being judged.
-func (v *verdict) abandonedNow() []Unanswered { return v.a.lost }
 
 // online is CID 80.
 func (v *verdict) online() (Outcome, RecordKind) {

@@ -1,8 +1,6 @@
 package emv
 
-import (
-	"tapkeeper/emv/apdu"
-)
+import "tapkeeper/emv/apdu"
 
 // recover asks the phone for the answer that was lost (scheme 8.6.3). It
 // changes nothing on the phone, and is as good as the first answer.
@@ -18,7 +16,7 @@ func (x *activation) recover(p *pending) Step {
 				return x.gpo()
 			}
 			x.app = nil // the outcome is about the pending activation, not this one
-			return x.concluded(o, nil)
+			return x.concluded(o)
 		},
 		over: x.gpo,
 	})

@@ -97,12 +97,11 @@ var index = func() map[tlv.Tag]int {
 	return m
 }()
 
-// structures are the tags that stand in no table: templates and directory
-// entries. They name things, and their contents are judged one by one.
-var structures = map[tlv.Tag]string{
+// templates are the tags that only hold others.
+var templates = map[tlv.Tag]string{
 	0x6F: "FCI", 0xA5: "FCI proprietary", 0xBF0C: "FCI discretionary", 0x61: "Directory entry",
 	0x70: "Record", 0x77: "Response",
 }
 
-// directory elements exist only in the PPSE answer (scheme 3.4).
+// directory holds the elements that stand only in the PPSE answer (scheme 3.4).
 var directory = map[tlv.Tag]string{0x4F: "ADF name", 0x9F2A: "Kernel identifier"}
