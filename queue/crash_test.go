@@ -72,7 +72,7 @@ func TestCrash(t *testing.T) {
 	var head uint64 // known to be durable
 	for run := range runs {
 		moment := time.Duration(random.IntN(60_000)) * time.Microsecond
-		for seq, id := range killAfter(t, dir, moment) {
+		for seq, id := range acknowledged(t, dir, moment, func(p *os.Process) { p.Kill() }) {
 			if other, ok := acked[seq]; ok {
 				t.Fatalf("seed %d, run %d: number %d was acknowledged for %s and %s", *crashSeed, run, seq, other, id)
 			}
@@ -91,9 +91,9 @@ func TestCrash(t *testing.T) {
 	t.Logf("seed %d: %d kills, %d acknowledged, 0 lost, %d durable and not acknowledged", *crashSeed, runs, len(acked), int(head)-len(acked))
 }
 
-// killAfter runs the workload and kills it some time after it has opened. It
-// returns what was acknowledged, by number.
-func killAfter(t *testing.T, dir string, moment time.Duration) map[uint64]string {
+// acknowledged runs the workload and returns what it was told, by number. Once
+// the store is open, end is called after a while; it must kill the process.
+func acknowledged(t *testing.T, dir string, after time.Duration, end func(*os.Process)) map[uint64]string {
 	t.Helper()
 	cmd := child(t, "workload", dir)
 	out, err := cmd.StdoutPipe()
@@ -108,7 +108,7 @@ func killAfter(t *testing.T, dir string, moment time.Duration) map[uint64]string
 	for scanner.Scan() {
 		line := scanner.Text()
 		if strings.HasPrefix(line, "open=") {
-			time.AfterFunc(moment, func() { cmd.Process.Kill() })
+			time.AfterFunc(after, func() { end(cmd.Process) })
 			continue
 		}
 		number, id, ok := strings.Cut(strings.TrimPrefix(line, "acked="), " ")
