@@ -83,6 +83,7 @@ var edits = []edit{
 	{"reconciliation-page", `"hash":"`, `"nohash":"`, "hash"},
 	{"reconciliation-answer", `"match":false`, `"match":true`, "match"},
 	{"reconciliation-answer", `000000000001","amount_minor":1250`, `000000000003","amount_minor":1250`, "order of ids"},
+	{"reconciliation-answer", `000000000002","amount_minor":99`, `000000000001","amount_minor":99`, "order of ids"},
 	// Answers.
 	{"receipt", `"result":"accepted"`, `"result":"maybe"`, "result"},
 	{"receipt", `"result":"accepted"`, `"result":"refused"`, "reason"},

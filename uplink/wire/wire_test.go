@@ -250,6 +250,18 @@ func TestLookupErrorIsNotABadSignature(t *testing.T) {
 	}
 }
 
+// A lookup that does not look at the kid must not make any kid good.
+func TestKidIsThatOfTheKey(t *testing.T) {
+	p := newParties(t)
+	k := testEd25519(1)
+	p.wallet.terminal = func(Address, string) (ed25519.PublicKey, error) { return k.Public().(ed25519.PublicKey), nil }
+	header := strings.Replace(goodHeader(k), KeyID(k.Public()), "other", 1)
+	raw := forge(k, header, payloadOf(t, p, everyData()["query"]))
+	if _, err := p.wallet.Open(till.UpTopic(KindQuery), raw); !errors.Is(err, ErrSignature) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestSummarise(t *testing.T) {
 	items := []Item{{testID(2), 99, ItemReversed}, {testID(1), 1250, ItemPaid}}
 	s := Summarise("CNY", items)
