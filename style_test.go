@@ -162,12 +162,15 @@ func uncommented(t *testing.T, tree fs.FS) []string {
 func TestStyle(t *testing.T) {
 	tree, seen := project(), 0
 	walk(t, tree, func(name string) {
+		// The vectors are somebody else's bytes; go.sum is hashes.
+		if strings.HasPrefix(name, "emv/testdata/") || name == "go.sum" {
+			return
+		}
 		body, err := fs.ReadFile(tree, name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		// The vectors are somebody else's bytes; go.sum is hashes.
-		if strings.HasPrefix(name, "emv/testdata/") || name == "go.sum" || !utf8.Valid(body) {
+		if !utf8.Valid(body) {
 			return
 		}
 		seen++
