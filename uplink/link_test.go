@@ -3,8 +3,10 @@ package uplink_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -193,7 +195,15 @@ func cutAndDrain(t *testing.T, p parties, relay *uplinktest.Relay, d *desk) {
 		want[g] = append(want[g], e.ID)
 		b.add(e)
 	}
-	start(t, uplink.Config{Broker: relay.URL(), Terminal: p.terminal}, b)
+	var mu sync.Mutex
+	var odd []uplink.Status
+	start(t, uplink.Config{Broker: relay.URL(), Terminal: p.terminal, Changed: func(s uplink.Status) {
+		mu.Lock()
+		defer mu.Unlock()
+		if s.Problem != uplink.None && s.Problem != uplink.Lost && s.Problem != uplink.Stopped {
+			odd = append(odd, s)
+		}
+	}}, b)
 	random := rand.New(rand.NewPCG(1, 2))
 	cuts := 0
 	for end := time.Now().Add(60 * time.Second); b.left() > 0 && time.Now().Before(end); cuts++ {
@@ -205,6 +215,11 @@ func cutAndDrain(t *testing.T, p parties, relay *uplinktest.Relay, d *desk) {
 	if b.left() != 0 {
 		t.Fatalf("%d of %d entries left", b.left(), entries)
 	}
+	mu.Lock()
+	for _, s := range odd {
+		t.Errorf("a cut is called %q (%s)", s.Problem, s.Text)
+	}
+	mu.Unlock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	got := map[string][]wire.ID{}
@@ -245,12 +260,36 @@ func TestHalfOpenIsNoticed(t *testing.T) {
 	relay.Blackhole(true)
 	eventually(t, 5*time.Second, "half-open connection noticed", func() bool { return !l.Status().Up })
 	t.Logf("noticed after %v", time.Since(began))
+	if s := l.Status(); s.Problem != uplink.TimedOut {
+		t.Errorf("the reason is %q (%s)", s.Problem, s.Text)
+	}
 	if l.Connected() {
 		t.Error("connected over a dead link")
 	}
 	eventually(t, 5*time.Second, "the reason", func() bool { return l.Status().Problem == uplink.TimedOut })
 	relay.Blackhole(false)
 	eventually(t, 5*time.Second, "back", l.Connected)
+}
+
+// With data to write, a peer that reads nothing blocks the writer before the ping.
+func TestHalfOpenUnderLoad(t *testing.T) {
+	p := newParties(t)
+	broker := startBroker(t, uplinktest.Options{})
+	relay := startRelay(t, broker.Addr())
+	d := newDesk(t, p.wallet)
+	if err := broker.Serve(wire.UpFilter, d.handle); err != nil {
+		t.Fatal(err)
+	}
+	b := newBox()
+	l := start(t, uplink.Config{Broker: relay.URL(), Terminal: p.terminal}, b)
+	eventually(t, 3*time.Second, "connected", l.Connected)
+	relay.Blackhole(true)
+	for n := range 200 {
+		b.add(p.advice(t, n+1, fmt.Sprint(n)))
+	}
+	eventually(t, 10*time.Second, "noticed", func() bool { return !l.Status().Up })
+	relay.Blackhole(false)
+	eventually(t, 20*time.Second, "all arrive", func() bool { return b.left() == 0 })
 }
 
 func TestWrongCredentialsAreOneClearError(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,6 +23,8 @@ const (
 	// maxUnhandled is how many messages may stay unacknowledged before the
 	// connection is replaced: a broker sends only so many more (mosquitto: 20).
 	maxUnhandled = 8
+	// causeTime is how long a failed token waits for the reason of its failure.
+	causeTime = 200 * time.Millisecond
 	// subscribeRefused is the return code of SUBACK (MQTT 3.1.1, 3.9.3).
 	subscribeRefused = 0x80
 )
@@ -73,6 +76,7 @@ func openSession(ctx context.Context, l *Link, number uint64) (*session, error) 
 	s.stop = stop
 	s.worker.Go(func() { s.work(work) })
 	if err := s.announce(ctx); err != nil {
+		err = s.cause(err)
 		s.close()
 		return nil, err
 	}
@@ -107,7 +111,7 @@ func (s *session) options(ctx context.Context, will []byte, dialError chan<- err
 		SetAutoAckDisabled(true).
 		SetBinaryWill(topic, will, qos, true).
 		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { s.take(m) }).
-		SetConnectionLostHandler(func(_ mqtt.Client, err error) { s.end(err) }).
+		SetConnectionLostHandler(func(_ mqtt.Client, err error) { s.end(namePing(err)) }).
 		SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
 			conn, err := s.dial(ctx)
 			if err != nil {
@@ -160,68 +164,6 @@ func (s *session) announce(ctx context.Context) error {
 	return s.publishState(ctx, true)
 }
 
-// serve lives as long as the connection: it sends echoes and states.
-func (s *session) serve(ctx context.Context) error {
-	echo := time.NewTicker(s.link.cfg.Timing.Echo)
-	defer echo.Stop()
-	state := time.NewTicker(s.link.cfg.Timing.State)
-	defer state.Stop()
-	err := s.echo(ctx)
-	for err == nil {
-		select {
-		case <-echo.C:
-			err = s.echo(ctx)
-		case <-state.C:
-			err = s.publishState(ctx, true)
-		case <-s.lost:
-			return s.why
-		case <-ctx.Done():
-			bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
-			defer cancel()
-			return s.publishState(bye, false)
-		}
-	}
-	return err
-}
-
-// echo asks the wallet for a sign of life. The answer is noticed where every
-// answer is; the question is forgotten after two intervals.
-func (s *session) echo(ctx context.Context) error {
-	l := s.link
-	h := l.header()
-	jws, err := l.cfg.Terminal.Seal(h, wire.Echo{})
-	if err != nil {
-		return fmt.Errorf("seal echo: %w", err)
-	}
-	q := &question{digest: wire.DigestOf(jws)}
-	l.mu.Lock()
-	l.open[h.ID] = q
-	l.mu.Unlock()
-	time.AfterFunc(2*l.cfg.Timing.Echo, func() { l.forget(h.ID, q) })
-	return s.publish(ctx, l.cfg.Terminal.Address().UpTopic(wire.KindEcho), jws, false)
-}
-
-func (s *session) publishState(ctx context.Context, online bool) error {
-	jws, err := s.state(online)
-	if err != nil {
-		return err
-	}
-	return s.publish(ctx, s.link.cfg.Terminal.Address().UpTopic(wire.KindState), jws, true)
-}
-
-// state is the birth and heartbeat, or the last will and goodbye.
-func (s *session) state(online bool) ([]byte, error) {
-	cfg := &s.link.cfg
-	jws, err := cfg.Terminal.Seal(s.link.header(), wire.State{
-		Online: online, Session: s.number, Since: wire.At(s.since),
-		Version: cfg.Version, Waiting: cfg.Waiting(),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("seal state: %w", err)
-	}
-	return jws, nil
-}
-
 // publish sends and waits for the PUBACK. Without one the connection is over:
 // what was sent on it is sent again on the next.
 func (s *session) publish(ctx context.Context, topic string, body []byte, retained bool) error {
@@ -248,6 +190,28 @@ func (s *session) wait(ctx context.Context, t mqtt.Token, limit time.Duration) e
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// cause prefers why the connection ended to what a token of it says: the library
+// completes tokens with a text of its own shortly before it tells of the loss.
+func (s *session) cause(err error) error {
+	timer := time.NewTimer(causeTime)
+	defer timer.Stop()
+	select {
+	case <-s.lost:
+		return s.why
+	case <-timer.C:
+		return err
+	}
+}
+
+// namePing gives the one loss that the library tells in words only its problem.
+func namePing(err error) error {
+	if strings.HasPrefix(err.Error(), "pingresp not received") {
+		return &Trouble{Problem: TimedOut, Err: err,
+			Text: "the broker stopped answering: the network is gone, or swallows the packets"}
+	}
+	return err
 }
 
 // end marks the connection as over, once.

@@ -1,0 +1,71 @@
+package uplink
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"tapkeeper/uplink/wire"
+)
+
+// serve lives as long as the connection: it sends echoes and states.
+func (s *session) serve(ctx context.Context) error {
+	echo := time.NewTicker(s.link.cfg.Timing.Echo)
+	defer echo.Stop()
+	state := time.NewTicker(s.link.cfg.Timing.State)
+	defer state.Stop()
+	err := s.echo(ctx)
+	for err == nil {
+		select {
+		case <-echo.C:
+			err = s.echo(ctx)
+		case <-state.C:
+			err = s.publishState(ctx, true)
+		case <-s.lost:
+			return s.why
+		case <-ctx.Done():
+			bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+			defer cancel()
+			return s.publishState(bye, false)
+		}
+	}
+	return s.cause(err)
+}
+
+// echo asks the wallet for a sign of life. The answer is noticed where every
+// answer is; the question is forgotten after two intervals.
+func (s *session) echo(ctx context.Context) error {
+	l := s.link
+	h := l.header()
+	jws, err := l.cfg.Terminal.Seal(h, wire.Echo{})
+	if err != nil {
+		return fmt.Errorf("seal echo: %w", err)
+	}
+	q := &question{digest: wire.DigestOf(jws)}
+	l.mu.Lock()
+	l.open[h.ID] = q
+	l.mu.Unlock()
+	time.AfterFunc(2*l.cfg.Timing.Echo, func() { l.forget(h.ID, q) })
+	return s.publish(ctx, l.cfg.Terminal.Address().UpTopic(wire.KindEcho), jws, false)
+}
+
+func (s *session) publishState(ctx context.Context, online bool) error {
+	jws, err := s.state(online)
+	if err != nil {
+		return err
+	}
+	return s.publish(ctx, s.link.cfg.Terminal.Address().UpTopic(wire.KindState), jws, true)
+}
+
+// state is the birth and heartbeat, or the last will and goodbye.
+func (s *session) state(online bool) ([]byte, error) {
+	cfg := &s.link.cfg
+	jws, err := cfg.Terminal.Seal(s.link.header(), wire.State{
+		Online: online, Session: s.number, Since: wire.At(s.since),
+		Version: cfg.Version, Waiting: cfg.Waiting(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("seal state: %w", err)
+	}
+	return jws, nil
+}
