@@ -10,13 +10,16 @@ import (
 	"tapkeeper/wallet/ledger"
 )
 
-// Two services with four workers each get every message several times in any
+// Two services, each with its own handle on the ledger file and four workers, get every message several times in any
 // order. What this proves: one answer a message, money taken at most once and
 // given back at most once, no payment both reversed and kept, books that add up.
 func TestWorkersRepeatAndReorder(t *testing.T) {
 	const payments, copies, workers = 12, 3, 8
 	s := newShop(t)
-	second, err := NewService(Config{Ledger: s.ledger, Verifier: s.service.verifier, Signing: s.keys.Signing, Decryption: s.keys.Decryption,
+	twin, err := ledger.Open(t.Context(), s.path) // as another process would
+	s.must(err)
+	defer twin.Close()
+	second, err := NewService(Config{Ledger: twin, Verifier: s.service.verifier, Signing: s.keys.Signing, Decryption: s.keys.Decryption,
 		Now: s.service.now})
 	s.must(err)
 	services := [2]*Service{s.service, second}

@@ -146,36 +146,6 @@ func (i *Issuer) records(p *phone.Profile, dc cert.Device, digits [2]byte, effec
 	return nil
 }
 
-// Renew signs the next grant of a device after its phone reported its taps (scheme 7.4); atcBase is
-// the phone's ATC.
-func (i *Issuer) Renew(ctx context.Context, l *ledger.Ledger, device [8]byte, atcBase uint16, a Allowance, now time.Time) ([]byte, error) {
-	var grant []byte
-	err := l.Update(ctx, func(tx *ledger.Tx) error {
-		d, err := tx.Device(device)
-		if err != nil {
-			return fmt.Errorf("device: %w", err)
-		}
-		account, err := tx.Account(d.Account)
-		if err != nil {
-			return fmt.Errorf("account %q: %w", d.Account, err)
-		}
-		if d.Status != ledger.DeviceActive || account.Blocked {
-			return errors.New("device or account is restricted")
-		}
-		epoch, err := tx.NextEpoch(device)
-		if err != nil {
-			return err
-		}
-		currency, _ := numericOf(account.Currency)
-		grant, err = i.grant(device, epoch, atcBase, currency, a, now)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("renew the allowance: %w", err)
-	}
-	return grant, nil
-}
-
 func numericOf(letters string) (numeric [2]byte, known bool) {
 	for n, l := range currencies {
 		if l == letters {

@@ -23,6 +23,7 @@ var (
 // shop is a wallet with one payer, and a merchant with one terminal.
 type shop struct {
 	*testing.T
+	path     string
 	ledger   *ledger.Ledger
 	keys     *Keys
 	service  *Service
@@ -39,7 +40,8 @@ const schemeID = "TERM0001"
 func newShop(t *testing.T) *shop {
 	t.Helper()
 	s := &shop{T: t, now: noon}
-	l, err := ledger.Open(t.Context(), filepath.Join(t.TempDir(), "ledger.db"))
+	s.path = filepath.Join(t.TempDir(), "ledger.db")
+	l, err := ledger.Open(t.Context(), s.path)
 	s.must(err)
 	s.ledger = l
 	t.Cleanup(func() {
