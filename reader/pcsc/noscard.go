@@ -1,0 +1,5 @@
+//go:build !cgo || nopcsc
+
+package pcsc
+
+func open() (system, error) { return nil, ErrNotBuilt }

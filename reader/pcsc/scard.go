@@ -1,0 +1,111 @@
+//go:build cgo && !nopcsc
+
+package pcsc
+
+import (
+	"errors"
+	"time"
+
+	"github.com/ebfe/scard"
+)
+
+// open: libpcsclite is linked, and pcscd is not needed before the first context.
+func open() (system, error) { return lite{}, nil }
+
+// lite is the real PC/SC. It keeps away from what makes scard panic: an empty command, an empty wait, a handle without
+// a protocol, an ATR given back to a wait.
+type lite struct{}
+
+func (lite) establish() (link, error) {
+	ctx, err := scard.EstablishContext()
+	if err != nil {
+		return nil, inward(err)
+	}
+	return liteLink{ctx}, nil
+}
+
+func inward(err error) error {
+	var c scard.Error
+	if errors.As(err, &c) {
+		return code(c)
+	}
+	return err
+}
+
+type liteLink struct{ ctx *scard.Context }
+
+func (l liteLink) listReaders() ([]string, error) {
+	names, err := l.ctx.ListReaders()
+	return names, inward(err)
+}
+
+func (l liteLink) wait(entries []entry, timeout time.Duration) error {
+	states := make([]scard.ReaderState, len(entries))
+	for i, e := range entries {
+		states[i] = scard.ReaderState{Reader: e.reader, CurrentState: scard.StateFlag(e.state)}
+	}
+	if err := l.ctx.GetStatusChange(states, timeout); err != nil {
+		return inward(err)
+	}
+	for i, s := range states {
+		entries[i].event, entries[i].atr = flags(s.EventState), s.Atr
+	}
+	return nil
+}
+
+func (l liteLink) cancel() error  { return inward(l.ctx.Cancel()) }
+func (l liteLink) release() error { return inward(l.ctx.Release()) }
+
+func (l liteLink) connect(reader string) (handle, error) {
+	card, err := l.ctx.Connect(reader, scard.ShareExclusive, scard.ProtocolAny)
+	if err != nil {
+		return nil, inward(err)
+	}
+	return take(card)
+}
+
+// force powers what is in the slot without asking pcscd what it believes.
+func (l liteLink) force(reader string) (handle, error) {
+	card, err := l.ctx.Connect(reader, scard.ShareDirect, scard.ProtocolUndefined)
+	if err != nil {
+		return nil, inward(err)
+	}
+	if err := card.Reconnect(scard.ShareExclusive, scard.ProtocolAny, scard.UnpowerCard); err != nil {
+		_ = card.Disconnect(scard.LeaveCard)
+		return nil, inward(err)
+	}
+	return take(card)
+}
+
+// take refuses a card without a protocol, because scard panics at its first command, and a card that is not
+// contactless, which the ATR of the last event does not always tell.
+func take(card *scard.Card) (handle, error) {
+	status, err := card.Status()
+	switch {
+	case err != nil:
+		_ = card.Disconnect(scard.UnpowerCard)
+		return nil, inward(err)
+	case status.ActiveProtocol != scard.ProtocolT0 && status.ActiveProtocol != scard.ProtocolT1, !contactless(status.Atr):
+		_ = card.Disconnect(scard.UnpowerCard)
+		return nil, codeUnsupported
+	}
+	return liteHandle{card}, nil
+}
+
+type liteHandle struct{ card *scard.Card }
+
+// transmit copies the answer out of the 64 KiB that scard allocates for each, and wipes those.
+func (h liteHandle) transmit(command []byte) ([]byte, error) {
+	buffer, err := h.card.Transmit(command)
+	if err != nil {
+		return nil, inward(err)
+	}
+	if len(buffer) == 0 { // what vpcd 0.8 makes of a phone that leaves in the middle
+		return nil, codeNotTransacted
+	}
+	answer := append(make([]byte, 0, len(buffer)), buffer...)
+	clear(buffer[:cap(buffer)])
+	return answer, nil
+}
+
+func (h liteHandle) disconnect() error { return inward(h.card.Disconnect(scard.UnpowerCard)) }
