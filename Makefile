@@ -24,7 +24,6 @@ READER ?= virtual
 TIME ?= 10m
 SEED ?= 1
 
-BUILD = go build -trimpath
 # A real reader needs C: scard links against libpcsclite.
 CGO_PARTS = gcc libc6-dev pkg-config libpcsclite-dev
 # What some tests are run against; without it they skip, under CI they fail.
@@ -43,11 +42,11 @@ demo: ## a whole store in one command; READER=pcsc taps on a real pcscd
 ifeq ($(READER),pcsc)
 	@.ci/need -must $(CGO_PARTS) pcscd vsmartcard-vpcd
 	@mkdir -p bin/pcsc
-	@CGO_ENABLED=1 $(BUILD) -o bin/pcsc/ ./cmd/tapkeeper ./cmd/tapdemo
+	@CGO_ENABLED=1 go build -o bin/pcsc/ ./cmd/tapkeeper ./cmd/tapdemo
 	@bin/pcsc/tapdemo -reader pcsc
 else
 	@mkdir -p bin
-	@CGO_ENABLED=0 $(BUILD) -o bin/ ./cmd/tapkeeper ./cmd/tapdemo
+	@CGO_ENABLED=0 go build -o bin/ ./cmd/tapkeeper ./cmd/tapdemo
 	@bin/tapdemo
 endif
 
@@ -78,7 +77,7 @@ soak: ## long fuzz and crash loops: make soak TIME=10m SEED=1
 
 build: ## all programs into bin/
 	@mkdir -p bin
-	@CGO_ENABLED=$(CGO) $(BUILD) -o bin/ ./cmd/...
+	@CGO_ENABLED=$(CGO) go build -trimpath -o bin/ ./cmd/...
 
 need:
 	@.ci/need $(CGO_PARTS) $(REAL_PARTS)
