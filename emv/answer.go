@@ -97,11 +97,8 @@ func (a *answer) coherent(p *pending) bool {
 
 // evident is step 4: the signature by the authenticated device key.
 func (a *answer) evident(p *pending) bool {
-	if p.Qs == nil {
-		return false
-	}
-	qs, err := channel.NewVerifyKey(p.Qs)
-	return err == nil && channel.VerifyEvidence(qs, a.objects.value(0x9F4B), p.SDH, p.PDOLData, p.CDOL1Data, channel.R1(a.kids))
+	qs := p.qs.get(p.verifyKey)
+	return channel.VerifyEvidence(qs, a.objects.value(0x9F4B), p.SDH, p.PDOLData, p.CDOL1Data, channel.R1(a.kids))
 }
 
 // restarts is step 5: the message of a restart indicator that counts.

@@ -1,14 +1,18 @@
 package emv
 
 import (
+	"sync"
 	"testing"
 
 	"tapkeeper/emv/emvtest"
 )
 
+// load reads the vectors once for all tests; nothing changes them.
+var load = sync.OnceValues(emvtest.Dialogues)
+
 func dialogues(t testing.TB) []emvtest.Dialogue {
 	t.Helper()
-	list, err := emvtest.Dialogues()
+	list, err := load()
 	if err != nil {
 		t.Fatal(err)
 	}

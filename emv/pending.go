@@ -39,6 +39,17 @@ type pending struct {
 	SKi                         []byte
 	Qs                          []byte // nil unless authenticated (scheme 2.5 step 14)
 	GrantGood                   bool   // steps 30 to 32 of scheme 2.5 passed
+
+	qs memo[channel.VerifyKey] // Qs read, to be ready when the answer comes
+}
+
+// verifyKey reads Qs; the zero key of an unauthenticated device verifies nothing.
+func (p *pending) verifyKey() channel.VerifyKey {
+	k, err := channel.NewVerifyKey(p.Qs)
+	if err != nil {
+		return channel.VerifyKey{}
+	}
+	return k
 }
 
 const pendingVersion = 1
@@ -49,7 +60,8 @@ const maxPending = 64 << 10
 
 func wrap(p *pending) *Pending { return &Pending{in: func() *pending { return p }} }
 
-// Marshal codes the record for an encrypted store. The bytes are secret.
+// Marshal codes the record for an encrypted store, before Stored is called: the
+// key in it dies when the answer is known. The bytes are secret.
 func (p *Pending) Marshal() ([]byte, error) {
 	b, err := json.Marshal(p.in())
 	if err != nil {
