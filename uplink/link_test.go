@@ -417,7 +417,9 @@ func TestHandlerErrorLeavesTheEntry(t *testing.T) {
 		return b.handle(ctx, m)
 	}}, b)
 	// Unacknowledged messages would fill the broker's window: the connection is replaced.
-	eventually(t, 10*time.Second, "a new connection", func() bool { s := l.Status(); return s.Up && s.Unhandled > 8 })
+	eventually(t, 3*time.Second, "up", func() bool { return l.Status().Up })
+	first := l.Status().Session
+	eventually(t, 10*time.Second, "a new connection", func() bool { s := l.Status(); return s.Up && s.Unhandled > 8 && s.Session > first })
 	if b.left() != 1 {
 		t.Fatal("the entry went away without its receipt being kept")
 	}
@@ -425,25 +427,86 @@ func TestHandlerErrorLeavesTheEntry(t *testing.T) {
 	eventually(t, 10*time.Second, "done", func() bool { return b.left() == 0 })
 }
 
-// Stopping is bounded also while a connection is being made.
+// Stopping is bounded also while a connection is being made, and leaves none open.
 func TestStopWhileConnecting(t *testing.T) {
 	p := newParties(t)
 	noLeaks(t)
-	relay := startRelay(t, "127.0.0.1:1")
-	relay.Blackhole(true)
-	timing := quick()
-	timing.Connect = time.Minute
-	l, err := uplink.New(uplink.Config{Broker: relay.URL(), Terminal: p.terminal, Timing: timing})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer listener.Close()
+	closed := make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	began := time.Now()
+	go func() {
+		c, err := listener.Accept()
+		if err != nil {
+			closed <- err
+			return
+		}
+		defer c.Close()
+		c.Read(make([]byte, 4096)) // CONNECT, and never a CONNACK
+		cancel()
+		c.SetReadDeadline(time.Now().Add(3 * time.Second))
+		_, err = c.Read(make([]byte, 1))
+		closed <- err
+	}()
+	timing := quick()
+	timing.Connect = time.Minute
+	l, err := uplink.New(uplink.Config{Broker: "mqtt://" + listener.Addr().String(), Terminal: p.terminal, Timing: timing})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := l.Run(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(began); took > time.Second {
-		t.Errorf("stopping took %v", took)
+	began := time.Now()
+	var timeout net.Error
+	if err := <-closed; errors.As(err, &timeout) && timeout.Timeout() || time.Since(began) > time.Second {
+		t.Errorf("the connection stays open: %v", err)
+	}
+}
+
+// What the wallet says about other bytes is not taken for an answer, nor as a
+// sign of life; nor is what is not the wallet's.
+func TestWrongAnswersAreDropped(t *testing.T) {
+	p := newParties(t)
+	broker := startBroker(t, uplinktest.Options{})
+	b := newBox()
+	b.add(p.advice(t, 1, "a"))
+	if err := broker.Serve(wire.UpFilter, func(topic string, payload []byte) []uplinktest.Publication {
+		m, err := p.wallet.Open(topic, payload)
+		if err != nil || m.Kind == wire.KindState {
+			return nil
+		}
+		var d wire.Data = wire.EchoAnswer{Answer: wire.Answer{Answers: m.ID, AnswersSHA256: wire.DigestOf([]byte("other"))}}
+		if a, ok := m.Data.(wire.Advice); ok {
+			d = wire.Receipt{Answer: wire.Answer{Answers: m.ID, AnswersSHA256: wire.DigestOf([]byte("other"))},
+				PaymentID: a.PaymentID, Sequence: 1, Result: wire.Accepted, State: wire.StateTaken, AmountMinor: 1, WalletRef: "W"}
+		}
+		raw, err := p.wallet.Seal(m.Terminal, wire.Header{ID: newID(), Time: time.Now()}, d)
+		if err != nil {
+			t.Error(err)
+		}
+		down := m.Terminal.DownTopic(d.Kind())
+		return []uplinktest.Publication{{Topic: down, Payload: raw}, {Topic: down, Payload: []byte("nonsense")}}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	var handled atomic.Int64
+	l := start(t, uplink.Config{Broker: broker.URL(), Terminal: p.terminal, Handle: func(context.Context, *wire.Message) error {
+		handled.Add(1)
+		return nil
+	}}, b)
+	eventually(t, 5*time.Second, "wrong answers are counted", func() bool { return l.Status().Dropped >= 8 })
+	if n := handled.Load(); n != 0 {
+		t.Errorf("%d wrong answers reached the handler", n)
+	}
+	if l.Connected() {
+		t.Error("wrong answers count as signs of life")
+	}
+	if b.left() != 1 {
+		t.Error("the entry left")
 	}
 }

@@ -92,16 +92,6 @@ func parseTopic(topic, direction string) (a Address, segment string, err error) 
 	return a, part[3], nil
 }
 
-func parseAddress(source string) (Address, error) {
-	rest, ok := strings.CutPrefix(source, "/tapkeeper/")
-	merchant, terminal, cut := strings.Cut(rest, "/")
-	a := Address{merchant, terminal}
-	if !ok || !cut || a.Validate() != nil {
-		return Address{}, errors.New("not /tapkeeper/MERCHANT/TERMINAL")
-	}
-	return a, nil
-}
-
 func validAddressPart(s string) bool {
 	if len(s) == 0 || len(s) > maxAddressPart {
 		return false
