@@ -1,0 +1,66 @@
+// Command phonesim is a phone in software that is held to a reader: to pcscd's virtual reader over TCP, or to
+// tapkeeper's virtual reader on a unix socket. Its cards and what they remember lie in a wallet file, and an answer
+// that commits a payment leaves only when that file is on the disk.
+//
+// It knows nothing of terminals, and refuses to be a wallet for real money: the keys in the file are not protected.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the build.
+var version = "dev"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is the whole program but for its exit, so that a test can be its user.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	return explain(stderr, root.ExecuteContext(ctx))
+}
+
+func newRoot() *cobra.Command {
+	var t tap
+	root := &cobra.Command{
+		Use:   "phonesim --wallet FILE [--connect READER]",
+		Short: "A phone in software, held to a virtual reader",
+		Long: `phonesim holds a phone to a virtual reader, and takes it away again.
+
+  phonesim --wallet alice.json --connect tcp:127.0.0.1:35963     pcscd with vsmartcard-vpcd
+  phonesim --wallet alice.json --connect unix:/run/tapkeeper/field --verified
+  phonesim --wallet alice.json --hold 0                          until Ctrl-C
+
+walletd init makes wallet files. One wallet file belongs to one phone: two that
+run at once on the same file would spend the same money, so the second is stopped.`,
+		Version: version, SilenceErrors: true, SilenceUsage: true,
+		Args: func(c *cobra.Command, args []string) error {
+			if err := cobra.NoArgs(c, args); err != nil {
+				return usage(err)
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return t.run(c.Context(), c.OutOrStdout()) },
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
+	f := root.Flags()
+	f.StringVar(&t.connect, "connect", "tcp:127.0.0.1:35963", "the reader: tcp:HOST:PORT or unix:PATH")
+	f.StringVar(&t.wallet, "wallet", "", "the wallet file (required)")
+	f.DurationVar(&t.hold, "hold", defaultHold, "how long the phone stays in the field, 0 is until interrupted")
+	f.BoolVar(&t.verified, "verified", false, "the owner has unlocked the phone for this tap")
+	return root
+}
