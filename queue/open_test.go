@@ -137,7 +137,22 @@ func TestUnknown(t *testing.T) {
 			if s.Head().Seq != 1 {
 				t.Error("the failed commit is shown")
 			}
+			version := func() (v uint64) {
+				err := s.db.View(func(txn *badger.Txn) error {
+					item, err := txn.Get(s.ring.cellKey(classRecord, "k", "k"))
+					v = item.Version()
+					return err
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return v
+			}
+			before := version()
 			s = reopen(t, s, dir)
+			if again := version() > before; again != written {
+				t.Errorf("a batch in doubt was written again: %v, want %v", again, written)
+			}
 			want := map[bool]string{false: "1", true: "2"}[written]
 			wantValue(t, s, "k", "k", []byte(want))
 			verify(t, s)

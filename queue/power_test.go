@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -89,4 +90,44 @@ func cutAfter(t *testing.T, image, mount, copied string, moment time.Duration) m
 			t.Errorf("cp: %v, %s", err, out)
 		}
 	})
+}
+
+// TestSyncFails lets the kernel refuse a sync in the middle of the workload: of
+// Badger's log (msync) and of the anchor (fdatasync). The commit under way must
+// end as unknown, and what was acknowledged before must be there.
+func TestSyncFails(t *testing.T) {
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		needed(t, err.Error())
+	}
+	for _, call := range []string{"msync", "fdatasync"} {
+		for _, nth := range []string{"12", "13", "31", "50"} {
+			t.Run(call+"/"+nth, func(t *testing.T) {
+				dir := filepath.Join(t.TempDir(), "journal")
+				cmd := child(t, "workload", dir)
+				cmd.Path = strace
+				cmd.Args = []string{strace, "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e", "inject=" + call + ":error=EIO:when=" + nth, cmd.Args[0]}
+				out, err := cmd.Output()
+				if err == nil {
+					t.Fatal("the workload ended well")
+				}
+				acked, unknown := make(map[uint64]string), false
+				for line := range strings.Lines(string(out)) {
+					if strings.HasPrefix(line, "commit: "+ErrUnknown.Error()) {
+						unknown = true
+					}
+					number, id, ok := strings.Cut(strings.TrimSpace(strings.TrimPrefix(line, "acked=")), " ")
+					if seq, err := strconv.ParseUint(number, 10, 64); ok && err == nil {
+						acked[seq] = id
+					}
+				}
+				if !unknown || len(acked) == 0 {
+					t.Fatalf("%d acknowledged, unknown: %v; the workload said %.300s", len(acked), unknown, out)
+				}
+				s := open(t, dir)
+				head := checkWorkload(t, s, acked)
+				t.Logf("%d acknowledged, %d durable", len(acked), head)
+			})
+		}
+	}
 }

@@ -11,6 +11,7 @@ import (
 // recover holds the database against the anchor and rebuilds what is kept in
 // memory. When it returns nil, everything that was acknowledged is there.
 func (s *Store) recover() (err error) {
+	defer rescue(&err)
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
 	last, head, err := s.lastEvent(txn)
@@ -22,6 +23,9 @@ func (s *Store) recover() (err error) {
 	}
 	if err := s.loadOutbox(txn, last.depth); err != nil {
 		return err
+	}
+	if err := s.adopt(txn, head.Seq); err != nil {
+		return fmt.Errorf("write the last batch again: %w", err)
 	}
 	s.head = head
 	for range slotPages { // both: from here on either slot is good evidence
@@ -72,6 +76,36 @@ func (s *Store) matchAnchor(txn *badger.Txn, last *event, head Committed) error 
 			Why: fmt.Sprintf("it knows %d commits of %d: older than one batch", known.Seq, head.Seq)}
 	}
 	return s.chain(txn, known.Seq+1, head.Seq, known.Hash, nil)
+}
+
+// adopt writes the batch that the anchor does not know again, as it stands. Its
+// first sync may have failed, and then the page cache shows what the disk has
+// lost and no later sync would bring: it must not be told before it is durable.
+func (s *Store) adopt(txn *badger.Txn, head uint64) error {
+	known := s.anchor.head
+	return s.chain(txn, known.Seq+1, head, known.Hash, func(e *event, _ [32]byte) error {
+		again := s.db.NewTransaction(true)
+		defer again.Discard()
+		keys := [][]byte{eventKey(e.seq)}
+		for _, c := range e.changes {
+			keys = append(keys, s.ring.cellKey(c.class, c.kind, c.key))
+		}
+		for _, key := range keys {
+			item, err := txn.Get(key)
+			if errors.Is(err, badger.ErrKeyNotFound) {
+				err = again.Delete(key)
+			} else if err == nil {
+				var stored []byte
+				if stored, err = item.ValueCopy(nil); err == nil {
+					err = again.Set(key, stored)
+				}
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return s.commitTxn(again)
+	})
 }
 
 // chain reads the events from..to, each of which must continue the one before.

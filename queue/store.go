@@ -53,6 +53,9 @@ func Open(o Options) (*Store, error) {
 	if err := os.Mkdir(o.Dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("make the journal's directory: %w", err)
 	}
+	if err := syncPath(filepath.Dir(filepath.Clean(o.Dir))); err != nil { // a new directory's name must last, too
+		return nil, fmt.Errorf("sync the name of the journal's directory: %w", err)
+	}
 	lock, err := lockDir(o.Dir)
 	if err != nil {
 		return nil, err
