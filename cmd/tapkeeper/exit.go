@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"tapkeeper/firmware-config/bundle"
+	"tapkeeper/lane"
+	"tapkeeper/queue"
+	"tapkeeper/reader/pcsc"
+	"tapkeeper/till"
+)
+
+// Exit statuses. systemd restarts the daemon after 1, 69 and 75, and leaves it
+// after 2 and 3: only a person can mend those.
+const (
+	exitOK          = 0
+	exitUnexpected  = 1
+	exitUsage       = 2
+	exitConfig      = 3
+	exitUnavailable = 69 // EX_UNAVAILABLE: a part is missing right now
+	exitTryAgain    = 75 // EX_TEMPFAIL
+)
+
+// failure is an error with what to do about it.
+type failure struct {
+	code int
+	err  error
+	hint string
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+
+func (f *failure) Unwrap() error { return f.err }
+
+// explain prints an error as one line and a hint, and returns its exit status.
+func explain(w io.Writer, err error) int {
+	f := classify(err)
+	if !errors.Is(err, errNotApproved) { // the verb has shown the payment
+		fmt.Fprintf(w, "error: %s\n", oneLine(f.err.Error()))
+		if f.hint != "" {
+			fmt.Fprintf(w, "hint: %s\n", oneLine(f.hint))
+		}
+	}
+	return f.code
+}
+
+// classify finds out what a person can do about an error.
+func classify(err error) *failure {
+	var f *failure
+	var problem *till.Problem
+	var field *lane.FieldError
+	var key *lane.KeyError
+	var part *lane.PartError
+	var refused *bundle.Refused
+	switch {
+	case errors.As(err, &f):
+		return f
+	case errors.As(err, &problem):
+		return classifyProblem(problem)
+	case errors.As(err, &field):
+		return &failure{exitConfig, err, "correct this setting in the configuration file"}
+	case errors.As(err, &key):
+		return &failure{exitConfig, err, "see docs/operations.md, Keys, for how each key file is made"}
+	case errors.As(err, &refused):
+		return &failure{exitConfig, err, "correct the file named, in the firmware_config folder"}
+	case errors.Is(err, pcsc.ErrNotBuilt):
+		return &failure{exitConfig, err, "build with cgo and libpcsclite-dev, or install the packaged binary"}
+	case errors.As(err, &part):
+		return classifyPart(part)
+	case errors.Is(err, till.ErrNoDaemon):
+		return &failure{exitUnavailable, err, "start it with: tapkeeper serve --config FILE, or name its socket with --socket"}
+	case errors.Is(err, context.Canceled):
+		return &failure{exitTryAgain, errors.New("interrupted; a payment that was open stays open"), "ask for it with: tapkeeper show --order REF"}
+	}
+	return &failure{exitUnexpected, err, "run again with TAPKEEPER_LOG=debug, or see the daemon's log"}
+}
+
+func classifyProblem(p *till.Problem) *failure {
+	code := exitUnexpected
+	switch {
+	case p.Status == 503:
+		code = exitUnavailable
+	case p.Status == 409:
+		code = exitTryAgain
+	case p.Status == 400, p.Status == 404, p.Status == 422:
+		code = exitUsage
+	}
+	return &failure{code, p, p.Hint}
+}
+
+func classifyPart(p *lane.PartError) *failure {
+	switch {
+	case errors.Is(p, queue.ErrLocked):
+		return &failure{exitTryAgain, p, "another daemon runs on this data folder; stop it first: systemctl stop tapkeeper"}
+	case errors.Is(p, queue.ErrKey):
+		return &failure{exitConfig, p, "keys.journal_master must name the key that this journal was made with"}
+	case errors.Is(p, queue.ErrFull):
+		return &failure{exitUnavailable, p, "free disk space where data_dir is; nothing was lost"}
+	}
+	return &failure{exitUnavailable, p, "see the part named, then start again; nothing was lost"}
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

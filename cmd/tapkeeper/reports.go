@@ -1,0 +1,150 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tapkeeper/terminal"
+	"tapkeeper/till"
+)
+
+func newQueue(s *shared) *cobra.Command {
+	return &cobra.Command{
+		Use: "queue", Short: "List what the wallet has not confirmed yet",
+		RunE: func(c *cobra.Command, _ []string) error {
+			q, err := till.NewClient(s.socket).Queue(c.Context())
+			if err != nil {
+				return err
+			}
+			if s.json {
+				return printJSON(c.OutOrStdout(), q)
+			}
+			return printQueue(c.OutOrStdout(), q)
+		},
+	}
+}
+
+func printQueue(w io.Writer, q till.Queue) error {
+	fmt.Fprintf(w, "%d waiting, %d parked\n", q.Total, len(q.Parked))
+	var rows [][]any
+	for _, e := range q.Waiting {
+		rows = append(rows, []any{"waiting", e.Sequence, e.Kind, e.Payment})
+	}
+	for _, e := range q.Parked {
+		rows = append(rows, []any{"parked", e.Sequence, e.Kind, e.Payment, e.Reason})
+	}
+	return table(w, rows...)
+}
+
+func newRecon(s *shared) *cobra.Command {
+	return &cobra.Command{
+		Use: "recon [DATE]", Short: "Compare a business day with the wallet (default: today)",
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			client := till.NewClient(s.socket)
+			status, err := client.Status(c.Context())
+			if err != nil {
+				return err
+			}
+			day := status.Day
+			if len(args) == 1 {
+				day = args[0]
+			}
+			all, err := client.Reconcile(c.Context(), day)
+			if err != nil {
+				return err
+			}
+			if s.json {
+				err = printJSON(c.OutOrStdout(), all)
+			} else {
+				err = printReconciliations(c.OutOrStdout(), all)
+			}
+			for _, r := range all {
+				if err == nil && (!r.Match || r.Waiting > 0) {
+					err = &failure{exitUnexpected, fmt.Errorf("the books of %s differ or are not complete", day), "tapkeeper queue shows what still waits; run recon again after it"}
+				}
+			}
+			return err
+		},
+	}
+}
+
+func printReconciliations(w io.Writer, all []terminal.Reconciliation) error {
+	for _, r := range all {
+		verdict := "MATCH"
+		if !r.Match {
+			verdict = "DIFFERS"
+		}
+		fmt.Fprintf(w, "business day %s  %s  %s\n", r.Day, r.Currency, verdict)
+		err := table(w,
+			[]any{"", "payments", "sum", "hash"},
+			[]any{"  here", r.Here.Count, formatMoney(r.Here.SumMinor, r.Currency), r.Here.Hash.String()[:16]},
+			[]any{"  wallet", r.There.Count, formatMoney(r.There.SumMinor, r.Currency), r.There.Hash.String()[:16]})
+		if err != nil {
+			return err
+		}
+		if r.Waiting > 0 {
+			fmt.Fprintf(w, "  %d payments still wait for the wallet's receipt\n", r.Waiting)
+		}
+		for _, d := range r.Differences {
+			fmt.Fprintf(w, "  %s %s: %s\n", d.Payment, d.Class, d.Action)
+		}
+	}
+	return nil
+}
+
+func newStatus(s *shared) *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "The lane at a glance; exit status 69 when a part is missing",
+		RunE: func(c *cobra.Command, _ []string) error {
+			status, err := till.NewClient(s.socket).Status(c.Context())
+			if err != nil {
+				return err
+			}
+			if s.json {
+				err = printJSON(c.OutOrStdout(), status)
+			} else {
+				err = printStatus(c.OutOrStdout(), status)
+			}
+			if err != nil {
+				return err
+			}
+			return troubleOf(status)
+		},
+	}
+}
+
+func printStatus(w io.Writer, s till.Status) error {
+	word := func(ok bool, yes, no string) string {
+		if ok {
+			return yes
+		}
+		return no
+	}
+	return table(w,
+		[]any{"terminal", s.Merchant + "/" + s.Terminal + ", business day " + s.Day},
+		[]any{"daemon", s.Version + ", up " + time.Since(s.Since).Round(time.Second).String()},
+		[]any{"reader", word(s.Reader.Ready, "ready", s.Reader.Trouble) + " (" + s.Reader.Name + ")"},
+		[]any{"wallet", word(s.Wallet.Connected, "connected", word(s.Wallet.Up, "link up, wallet not heard", s.Wallet.Trouble)) + " (" + s.Wallet.Broker + ")"},
+		[]any{"clock", word(s.Clock.Trusted, "trusted: ", "not trusted: ") + s.Clock.Why},
+		[]any{"outbox", fmt.Sprintf("%d waiting, %d parked", s.Waiting, s.Parked)},
+		[]any{"offline", fmt.Sprintf("%d of %d payments, %s of %s", s.Exposure.Payments, s.Exposure.MaxPayments,
+			formatMoney(s.Exposure.SumMinor, "CNY"), formatMoney(s.Exposure.MaxSumMinor, "CNY"))},
+	)
+}
+
+// troubleOf is the first thing that a person should look at.
+func troubleOf(s till.Status) error {
+	switch {
+	case !s.Reader.Ready:
+		return &failure{exitUnavailable, fmt.Errorf("reader: %s", s.Reader.Trouble), "plug the reader in, check that pcscd runs: systemctl status pcscd.socket"}
+	case !s.Wallet.Up:
+		return &failure{exitUnavailable, fmt.Errorf("wallet: %s", s.Wallet.Trouble), "taps are accepted within the offline limits meanwhile; check the network and wallet.broker"}
+	case !s.Clock.Trusted:
+		return &failure{exitUnavailable, fmt.Errorf("clock: %s", s.Clock.Why), "start time synchronisation: timedatectl set-ntp true"}
+	}
+	return nil
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"tapkeeper/lane"
+	"tapkeeper/till"
+)
+
+func newServe(*shared) *cobra.Command {
+	var path string
+	c := &cobra.Command{
+		Use: "serve", Short: "Run the daemon",
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := loadConfig(path)
+			if err != nil {
+				return err
+			}
+			log, err := newLog(c.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			return serve(c.Context(), cfg, log)
+		},
+	}
+	c.Flags().StringVar(&path, "config", "/etc/tapkeeper/tapkeeper.toml", "the configuration file")
+	return c
+}
+
+// serve runs a lane and the till's API around it until ctx ends.
+func serve(ctx context.Context, cfg config, log zerolog.Logger) (err error) {
+	l, err := lane.Open(cfg.Config, version, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	listener, err := till.Listen(cfg.Till.Socket)
+	if err != nil {
+		return &lane.PartError{Part: "till", Err: err}
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	answering := make(chan error, 1)
+	handler := till.Handler(version, l.Terminal(), l.Terminal(), office{l})
+	go func() {
+		answering <- till.Serve(ctx, listener, handler)
+		stop(nil)
+	}()
+	go watchdog(ctx)
+	runErr := l.Run(ctx, func() {
+		log.Info().Str("version", version).Str("merchant", cfg.Merchant).Str("terminal", cfg.Terminal).
+			Str("reader", cfg.Reader.Kind).Str("socket", cfg.Till.Socket).Msg("ready")
+		notify(daemon.SdNotifyReady)
+	})
+	notify(daemon.SdNotifyStopping)
+	stop(nil)
+	tillErr := <-answering
+	if runErr != nil {
+		return &failure{exitUnexpected, runErr, "the journal on the disk is whole; the next start resolves what was in flight"}
+	}
+	log.Info().Msg("stopped")
+	return tillErr
+}
+
+// newLog writes JSON, or something for eyes on a terminal.
+func newLog(w io.Writer) (zerolog.Logger, error) {
+	level := zerolog.InfoLevel
+	if name := os.Getenv("TAPKEEPER_LOG"); name != "" {
+		var err error
+		if level, err = zerolog.ParseLevel(name); err != nil {
+			return zerolog.Logger{}, &failure{exitUsage, fmt.Errorf("TAPKEEPER_LOG: %q is no level", name), "use debug, info, warn or error"}
+		}
+	}
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		w = zerolog.ConsoleWriter{Out: w, TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != ""}
+	}
+	return zerolog.New(w).Level(level).With().Timestamp().Logger(), nil
+}
+
+// notify tells systemd, when it is there.
+func notify(state string) { _, _ = daemon.SdNotify(false, state) }
+
+// watchdog tells systemd that the process lives, at half the interval it wants.
+func watchdog(ctx context.Context) {
+	interval, err := daemon.SdWatchdogEnabled(false)
+	if err != nil || interval == 0 {
+		return
+	}
+	tick := time.NewTicker(interval / 2)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			notify(daemon.SdNotifyWatchdog)
+		case <-ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,129 @@
+package lane
+
+import (
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"time"
+)
+
+// Config is everything a lane is opened with. The zero value of a setting
+// means its default, where the comment names one.
+type Config struct {
+	Environment string `toml:"environment"` // "test" or "live"; live refuses test keys and the virtual reader
+	DataDir     string `toml:"data_dir"`    // the journal's home; owned by the daemon, 0700
+	Merchant    string `toml:"merchant"`    // in the scheme and in the topics of the wallet link: [a-z0-9-]
+	Terminal    string `toml:"terminal"`    // likewise
+	TerminalID  string `toml:"terminal_id"` // 8 characters (scheme 1.4)
+	TimeZone    string `toml:"time_zone"`   // IANA name; default Asia/Shanghai
+	DayStart    string `toml:"day_start"`   // local time at which a business day begins; default 04:00
+
+	Reader   ReaderConfig   `toml:"reader"`
+	Wallet   WalletConfig   `toml:"wallet"`
+	Keys     KeysConfig     `toml:"keys"`
+	Firmware FirmwareConfig `toml:"firmware_config"`
+}
+
+// ReaderConfig says where phones are tapped.
+type ReaderConfig struct {
+	Kind   string `toml:"kind"`   // "pcsc" or "virtual"
+	Name   string `toml:"name"`   // pcsc: the reader's name; default the first contactless one
+	Socket string `toml:"socket"` // virtual: the socket that phones connect to
+}
+
+// WalletConfig says how the wallet is reached and how long it is waited for.
+type WalletConfig struct {
+	Broker       string `toml:"broker"`        // mqtt://HOST:PORT or mqtts://HOST:PORT
+	Username     string `toml:"username"`      // default none
+	PasswordFile string `toml:"password_file"` // default none
+	CAFile       string `toml:"ca_file"`       // mqtts: who signs the broker's certificate; default the system's
+	CertFile     string `toml:"cert_file"`     // mqtts: this terminal's certificate
+	KeyFile      string `toml:"key_file"`      // mqtts: its key
+	AnswerMS     int    `toml:"answer_ms"`     // bound of an online answer; default 3000
+}
+
+// KeysConfig names the files that hold keys (terminal.md, Keys).
+type KeysConfig struct {
+	JournalMaster    string `toml:"journal_master"`    // 32 bytes in hex, 0600
+	TerminalSigning  string `toml:"terminal_signing"`  // Ed25519 private key, PKCS #8 PEM, 0600
+	WalletSigning    string `toml:"wallet_signing"`    // Ed25519 public key, PKIX PEM
+	WalletEncryption string `toml:"wallet_encryption"` // P-256 public key, PKIX PEM
+}
+
+// FirmwareConfig names the folders of signed data.
+type FirmwareConfig struct {
+	Dir        string `toml:"dir"`         // limits, TACs, CA keys; default the built-in set
+	HotlistDir string `toml:"hotlist_dir"` // crl.toml and exceptions.toml
+}
+
+// FieldError says which setting is wrong.
+type FieldError struct{ Field, Want, Found string }
+
+func (e *FieldError) Error() string {
+	return fmt.Sprintf("%s: want %s, found %q", e.Field, e.Want, e.Found)
+}
+
+var (
+	linkName   = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
+	schemeName = regexp.MustCompile(`^[A-Za-z0-9]{8}$`)
+)
+
+// Validate fills in the defaults and names the first setting that is wrong.
+func (c *Config) Validate() error {
+	if c.TimeZone == "" {
+		c.TimeZone = "Asia/Shanghai"
+	}
+	if c.DayStart == "" {
+		c.DayStart = "04:00"
+	}
+	if c.Wallet.AnswerMS == 0 {
+		c.Wallet.AnswerMS = 3000
+	}
+	for _, check := range []struct {
+		ok          bool
+		field, want string
+		found       string
+	}{
+		{c.Environment == "test" || c.Environment == "live", "environment", `"test" or "live"`, c.Environment},
+		{filepath.IsAbs(c.DataDir), "data_dir", "an absolute path", c.DataDir},
+		{linkName.MatchString(c.Merchant), "merchant", "1 to 32 of a-z, 0-9 and -", c.Merchant},
+		{linkName.MatchString(c.Terminal), "terminal", "1 to 32 of a-z, 0-9 and -", c.Terminal},
+		{schemeName.MatchString(c.TerminalID), "terminal_id", "8 letters or digits", c.TerminalID},
+		{c.Wallet.AnswerMS >= 500 && c.Wallet.AnswerMS <= 30000, "wallet.answer_ms", "500 to 30000", fmt.Sprint(c.Wallet.AnswerMS)},
+		{(c.Wallet.CertFile == "") == (c.Wallet.KeyFile == ""), "wallet.key_file", "a key for cert_file, and the other way round", c.Wallet.KeyFile},
+	} {
+		if !check.ok {
+			return &FieldError{check.field, check.want, check.found}
+		}
+	}
+	if _, err := time.LoadLocation(c.TimeZone); err != nil {
+		return &FieldError{"time_zone", "an IANA time zone", c.TimeZone}
+	}
+	if _, err := time.Parse("15:04", c.DayStart); err != nil {
+		return &FieldError{"day_start", "HH:MM", c.DayStart}
+	}
+	if u, err := url.Parse(c.Wallet.Broker); err != nil || u.Host == "" || (u.Scheme != "mqtt" && u.Scheme != "mqtts") {
+		return &FieldError{"wallet.broker", "mqtt://HOST:PORT or mqtts://HOST:PORT", c.Wallet.Broker}
+	}
+	return c.validateReader()
+}
+
+func (c *Config) validateReader() error {
+	switch c.Reader.Kind {
+	case "pcsc":
+		if c.Reader.Socket != "" {
+			return &FieldError{"reader.socket", `nothing with kind "pcsc"`, c.Reader.Socket}
+		}
+	case "virtual":
+		if c.Environment == "live" {
+			return &FieldError{"reader.kind", `"pcsc" where environment is "live"`, c.Reader.Kind}
+		}
+		if !filepath.IsAbs(c.Reader.Socket) {
+			return &FieldError{"reader.socket", "an absolute path", c.Reader.Socket}
+		}
+	default:
+		return &FieldError{"reader.kind", `"pcsc" or "virtual"`, c.Reader.Kind}
+	}
+	return nil
+}

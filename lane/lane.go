@@ -1,0 +1,110 @@
+package lane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"tapkeeper/queue"
+	"tapkeeper/reader"
+	"tapkeeper/terminal"
+	"tapkeeper/uplink"
+	"tapkeeper/uplink/wire"
+)
+
+// Lane is one running lane.
+type Lane struct {
+	cfg     Config
+	version string
+	since   time.Time
+	log     zerolog.Logger
+
+	store    *queue.Store
+	reader   reader.Reader
+	link     *uplink.Link
+	terminal *terminal.Terminal
+	clock    *clock
+	closing  []func() error // in the order of opening
+}
+
+// Terminal is what a till talks to.
+func (l *Lane) Terminal() *terminal.Terminal { return l.terminal }
+
+// Run works until ctx ends, or until the journal cannot be trusted any more.
+// What was in flight is resolved before it reports ready.
+func (l *Lane) Run(ctx context.Context, ready func()) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	if err := l.terminal.Recover(ctx); err != nil {
+		return err
+	}
+	ready()
+	var running sync.WaitGroup
+	run := func(name string, f func(context.Context) error) {
+		running.Go(func() {
+			if err := f(ctx); err != nil {
+				stop(fmt.Errorf("%s: %w", name, err))
+			}
+		})
+	}
+	run("terminal", l.terminal.Run)
+	run("wallet link", l.link.Run)
+	run("outbox", func(ctx context.Context) error { return l.link.Forward(ctx, outbox{l.store}) })
+	<-ctx.Done()
+	running.Wait()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// Close gives back what Open took, the last first.
+func (l *Lane) Close() error {
+	var errs []error
+	for i := len(l.closing) - 1; i >= 0; i-- {
+		errs = append(errs, l.closing[i]())
+	}
+	l.closing = nil
+	return errors.Join(errs...)
+}
+
+// handle takes a verified message of the wallet.
+func (l *Lane) handle(ctx context.Context, m *wire.Message) error {
+	if first, isFirst := l.clock.sawWallet(m.Time); isFirst {
+		if err := l.clock.keep(ctx, first); err != nil {
+			l.log.Warn().Err(err).Msg("the wallet's time could not be kept for the next start")
+		}
+	}
+	if err := l.terminal.Receive(ctx, m); err != nil {
+		l.log.Error().Err(err).Str("kind", string(m.Kind)).Msg("a message of the wallet could not be kept")
+		return err
+	}
+	return nil
+}
+
+// linkChanged tells the log what the link is doing.
+func (l *Lane) linkChanged(s uplink.Status) {
+	if s.Up {
+		l.log.Info().Uint64("session", s.Session).Msg("wallet link is up")
+		return
+	}
+	e := l.log.Warn()
+	if s.Attempts > 1 {
+		e = l.log.Debug() // said once; the status has it
+	}
+	e.Str("problem", string(s.Problem)).Str("text", s.Text).Msg("wallet link is down")
+}
+
+// Reconcile compares a business day with the wallet.
+func (l *Lane) Reconcile(ctx context.Context, day string) ([]terminal.Reconciliation, error) {
+	ctx, cancel := context.WithTimeout(ctx, reconcileWait)
+	defer cancel()
+	return l.terminal.Reconcile(ctx, day)
+}
+
+// reconcileWait bounds a reconciliation: one question, or a few pages.
+const reconcileWait = 15 * time.Second

@@ -1,0 +1,98 @@
+package lane
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"strings"
+
+	"tapkeeper/queue"
+	"tapkeeper/terminal"
+	"tapkeeper/uplink"
+	"tapkeeper/uplink/wire"
+)
+
+// wallet lets a terminal ask over a link.
+type wallet struct{ link *uplink.Link }
+
+var _ terminal.Wallet = wallet{}
+
+func (w wallet) Ask(ctx context.Context, kind wire.Kind, id terminal.ID, message []byte) (*wire.Message, error) {
+	return w.link.Ask(ctx, kind, id, message)
+}
+
+func (w wallet) Link() (up, connected bool) {
+	s := w.link.Status()
+	return s.Up, s.Connected
+}
+
+func (w wallet) MissedDeadline() { w.link.MissedDeadline() }
+
+// outbox lets a link forward what a queue holds.
+type outbox struct{ store *queue.Store }
+
+var _ uplink.Outbox = outbox{}
+
+func (o outbox) Changed() <-chan struct{} { return o.store.Changed() }
+
+func (o outbox) Waiting(limit int) ([]uplink.Entry, error) {
+	stored, err := o.store.Waiting(limit)
+	if err != nil {
+		return nil, err
+	}
+	entries := make([]uplink.Entry, 0, len(stored))
+	for _, s := range stored {
+		id, err := wire.ParseID(s.ID)
+		if err != nil {
+			return nil, fmt.Errorf("outbox entry %d: %w", s.Seq, err)
+		}
+		entries = append(entries, uplink.Entry{ID: id, Group: s.Group, Kind: wire.Kind(s.Kind), Body: s.Body})
+	}
+	return entries, nil
+}
+
+// credentials reads the password at each connection, so that it can be changed
+// without a restart.
+func credentials(c WalletConfig) func() (string, string) {
+	if c.Username == "" {
+		return nil
+	}
+	return func() (string, string) {
+		raw, err := os.ReadFile(c.PasswordFile)
+		if err != nil {
+			return c.Username, "" // the broker's refusal shows in the status
+		}
+		return c.Username, strings.TrimRight(string(raw), "\r\n")
+	}
+}
+
+// tlsConfig is for mqtts; nil takes the system's roots and no certificate.
+func tlsConfig(c WalletConfig) (*tls.Config, error) {
+	if c.CAFile == "" && c.CertFile == "" {
+		return nil, nil
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS13}
+	if c.CAFile != "" {
+		raw, err := readKeyFile("wallet.ca_file", c.CAFile)
+		if err != nil {
+			return nil, err
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(raw) {
+			return nil, &KeyError{"wallet.ca_file", c.CAFile, "no certificate in PEM form"}
+		}
+	}
+	if c.CertFile != "" {
+		if _, err := readSecret("wallet.key_file", c.KeyFile); err != nil {
+			return nil, err
+		}
+		pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+		if err != nil {
+			return nil, &KeyError{"wallet.cert_file", c.CertFile, "certificate and key do not fit: " + err.Error()}
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return config, nil
+}

@@ -1,0 +1,209 @@
+package lane
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	firmwareconfig "tapkeeper/firmware-config"
+	"tapkeeper/firmware-config/bundle"
+	"tapkeeper/queue"
+	"tapkeeper/reader/pcsc"
+	"tapkeeper/reader/virtual"
+	"tapkeeper/terminal"
+	"tapkeeper/uplink"
+	"tapkeeper/uplink/wire"
+)
+
+// PartError says which part of the lane cannot be had right now; the settings
+// are fine.
+type PartError struct {
+	Part string
+	Err  error
+}
+
+func (e *PartError) Error() string { return e.Part + ": " + e.Err.Error() }
+
+func (e *PartError) Unwrap() error { return e.Err }
+
+// Open joins a lane from its configuration. What is wrong with a setting, a key
+// or the configuration data is found before anything is opened; what was opened
+// is closed again when a later part fails.
+func Open(cfg Config, version string, log zerolog.Logger) (l *Lane, err error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	keys, err := loadKeys(cfg)
+	if err != nil {
+		return nil, err
+	}
+	data, err := loadData(cfg)
+	if err != nil {
+		return nil, err
+	}
+	l = &Lane{cfg: cfg, version: version, since: time.Now(), log: log}
+	defer func() {
+		if err != nil {
+			_ = l.Close()
+		}
+	}()
+	if err := l.openStore(keys.master); err != nil {
+		return nil, err
+	}
+	if err := l.openReader(); err != nil {
+		return nil, err
+	}
+	if err := l.openLink(keys.wire); err != nil {
+		return nil, err
+	}
+	terminalConfig, err := terminalConfig(cfg, data)
+	if err != nil {
+		return nil, err
+	}
+	l.terminal, err = terminal.New(terminalConfig, terminal.Parts{
+		Journal: journal{l.store, l.clock}, Field: field{l.reader}, Wallet: wallet{l.link}, Keys: keys.wire,
+		Trust: trust{data.hotlist}, Clock: l.clock, Random: rand.Reader,
+	})
+	return l, err
+}
+
+// keys are those that files hold until pairing exists (terminal.md, Keys).
+type keys struct {
+	master []byte
+	wire   *wire.Terminal
+}
+
+func loadKeys(cfg Config) (keys, error) {
+	master, err := readMaster(cfg.Keys.JournalMaster)
+	if err != nil {
+		return keys{}, err
+	}
+	private, err := readSigner(cfg.Keys.TerminalSigning)
+	if err != nil {
+		return keys{}, err
+	}
+	signing, err := wire.NewSigningKey(private)
+	if err != nil {
+		return keys{}, err
+	}
+	walletSigning, err := readWalletSigning(cfg.Keys.WalletSigning)
+	if err != nil {
+		return keys{}, err
+	}
+	walletEncryption, err := readWalletEncryption(cfg.Keys.WalletEncryption)
+	if err != nil {
+		return keys{}, err
+	}
+	w, err := wire.NewTerminal(wire.TerminalKeys{
+		Address: wire.Address{Merchant: cfg.Merchant, Terminal: cfg.Terminal},
+		Signing: signing, WalletSigning: []ed25519.PublicKey{walletSigning}, WalletEncryption: walletEncryption,
+	})
+	return keys{master, w}, err
+}
+
+// data is what a fleet ships and what changes from day to day.
+type data struct {
+	bundle  *bundle.Bundle
+	hotlist *bundle.Hotlist
+}
+
+func loadData(cfg Config) (data, error) {
+	files := firmwareconfig.Files()
+	if cfg.Firmware.Dir != "" {
+		files = os.DirFS(cfg.Firmware.Dir)
+	}
+	b, err := bundle.Load(files, cfg.Environment, time.Now())
+	if err != nil {
+		return data{}, err
+	}
+	if cfg.Firmware.HotlistDir == "" {
+		return data{}, &FieldError{"firmware_config.hotlist_dir", "the folder of crl.toml and exceptions.toml", ""}
+	}
+	h, err := bundle.LoadHotlist(os.DirFS(cfg.Firmware.HotlistDir))
+	return data{b, h}, err
+}
+
+func terminalConfig(cfg Config, d data) (terminal.Config, error) {
+	zone, err := time.LoadLocation(cfg.TimeZone)
+	if err != nil {
+		return terminal.Config{}, fmt.Errorf("time_zone: %w", err)
+	}
+	start, err := time.Parse("15:04", cfg.DayStart)
+	if err != nil {
+		return terminal.Config{}, fmt.Errorf("day_start: %w", err)
+	}
+	kernel := d.bundle.Terminal
+	kernel.ID, kernel.MerchantID = cfg.TerminalID, cfg.Merchant
+	bounds := terminal.DefaultBounds()
+	bounds.Answer = time.Duration(cfg.Wallet.AnswerMS) * time.Millisecond
+	bounds.DayStart = time.Duration(start.Hour())*time.Hour + time.Duration(start.Minute())*time.Minute
+	return terminal.Config{
+		Kernel: &kernel, Zone: zone, Bounds: bounds,
+		Limits: terminal.Limits{
+			Payments: d.bundle.Limits.Payments, SumMinor: d.bundle.Limits.SumMinor,
+			PerDevice: d.bundle.Limits.PerDevice, OldestAge: d.bundle.Limits.Age,
+		},
+	}, nil
+}
+
+func (l *Lane) openStore(master []byte) error {
+	if err := os.MkdirAll(l.cfg.DataDir, 0o700); err != nil {
+		return &PartError{"journal", err}
+	}
+	store, err := queue.Open(queue.Options{
+		Dir: filepath.Join(l.cfg.DataDir, "journal"), Master: master, Logger: warner{l.log},
+	})
+	if err != nil {
+		return &PartError{"journal", err}
+	}
+	l.store = store
+	l.closing = append(l.closing, store.Close)
+	if l.clock, err = openClock(store); err != nil {
+		return &PartError{"journal", err}
+	}
+	return nil
+}
+
+func (l *Lane) openReader() error {
+	if l.cfg.Reader.Kind == "virtual" {
+		r, err := virtual.Listen(l.cfg.Reader.Socket)
+		if err != nil {
+			return &PartError{"reader", err}
+		}
+		l.reader = r
+		l.closing = append(l.closing, r.Close)
+		return nil
+	}
+	service, err := pcsc.New()
+	if err != nil {
+		return &PartError{"reader", err}
+	}
+	l.closing = append(l.closing, service.Close)
+	r := service.Reader(l.cfg.Reader.Name)
+	l.reader = r
+	l.closing = append(l.closing, r.Close)
+	return nil
+}
+
+func (l *Lane) openLink(keys *wire.Terminal) error {
+	secure, err := tlsConfig(l.cfg.Wallet)
+	if err != nil {
+		return err
+	}
+	l.link, err = uplink.New(uplink.Config{
+		Broker: l.cfg.Wallet.Broker, Terminal: keys, Credentials: credentials(l.cfg.Wallet), TLS: secure,
+		Handle: l.handle, Changed: l.linkChanged, Version: l.version,
+		Waiting: func() int64 { waiting, _ := l.store.Depth(); return int64(waiting) },
+	})
+	return err
+}
+
+// warner lets the queue say what its library has to say.
+type warner struct{ log zerolog.Logger }
+
+func (w warner) Warn(text string) { w.log.Warn().Str("part", "journal").Msg(text) }

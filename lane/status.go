@@ -1,0 +1,58 @@
+package lane
+
+import (
+	"time"
+
+	"tapkeeper/queue"
+	"tapkeeper/reader"
+	"tapkeeper/uplink"
+)
+
+// Status is the lane at a glance.
+type Status struct {
+	Version, Merchant, Terminal string
+	Since                       time.Time
+	Day                         string
+	Reader                      string
+	ReaderState                 reader.State
+	Broker                      string
+	Link                        uplink.Status
+	ClockTrusted                bool
+	ClockWhy                    string
+	Exposure, MaxExposure       Exposure
+	Waiting, Parked             int
+}
+
+// Exposure is what is accepted offline and without the wallet's receipt.
+type Exposure struct{ Payments, SumMinor int64 }
+
+// Status reads the lane's parts as they are now.
+func (l *Lane) Status() (Status, error) {
+	now := time.Now()
+	held, most, err := l.terminal.Exposure()
+	if err != nil {
+		return Status{}, err
+	}
+	s := Status{
+		Version: l.version, Merchant: l.cfg.Merchant, Terminal: l.cfg.Terminal, Since: l.since,
+		Day: l.terminal.BusinessDay(now), Reader: l.reader.Name(), ReaderState: reader.Ready,
+		Broker: l.cfg.Wallet.Broker, Link: l.link.Status(),
+		Exposure:    Exposure{held.Payments, held.SumMinor},
+		MaxExposure: Exposure{most.Payments, most.SumMinor},
+	}
+	if r, ok := l.reader.(reader.Stater); ok {
+		s.ReaderState = r.State()
+	}
+	s.ClockTrusted, s.ClockWhy = l.clock.judge(now)
+	s.Waiting, s.Parked = l.store.Depth()
+	return s, nil
+}
+
+// Entries lists the outbox: the oldest that wait, and all that are parked.
+func (l *Lane) Entries(limit int) (waiting, parked []queue.Stored, err error) {
+	if waiting, err = l.store.Waiting(limit); err != nil {
+		return nil, nil, err
+	}
+	parked, err = l.store.Parked()
+	return waiting, parked, err
+}

@@ -1,0 +1,209 @@
+package terminal
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"tapkeeper/emv"
+	"tapkeeper/uplink/wire"
+)
+
+// askTC is P1 of a GENERATE AC that lets the phone approve (scheme 5.1).
+const askTC = 0x40
+
+// storePending puts the kernel's pending record on disk, together with the
+// exposure that the payment may cause, before GENERATE AC is sent
+// (terminal.md, Limits; scheme 8.6.1). A *CapError refuses the tap.
+func (v *visit) storePending(pending *emv.Pending) error {
+	v.spent(true)
+	next := v.p
+	next.State = Reading
+	c := v.t.change(v.p, &next, "the phone is asked to decide")
+	coded, err := pending.Marshal()
+	if err != nil {
+		return err
+	}
+	c.Records = append(c.Records, Record{kindPending, v.p.ID.String(), coded})
+	c.Counts = release(&next)
+	if pending.Asked() == askTC { // only a TC can be approved offline
+		c.Counts = append(c.Counts, v.t.reserve(&next, pending.DeviceID())...)
+	}
+	c.Records[0].Value = mustJSON(&next)
+	if _, err := v.t.commit(v.ctx, c); err != nil {
+		v.spent(false)
+		return err
+	}
+	v.p, v.pending = next, true
+	return nil
+}
+
+// dropPending goes back to waiting for a tap when the phone has said that it
+// did not commit (scheme 8.6.1).
+func (v *visit) dropPending() error {
+	next := v.p
+	next.State = AwaitingTap
+	counts := release(&next)
+	c := v.t.change(v.p, &next, "the phone has not committed; tap again")
+	c.Records = append(c.Records, Record{kindPending, v.p.ID.String(), nil})
+	c.Counts = counts
+	if _, err := v.t.commit(v.ctx, c); err != nil {
+		return err
+	}
+	v.p, v.pending = next, false
+	return nil
+}
+
+// conclude commits what an outcome makes of the payment, in one commit with
+// everything that belongs to it, and only then lets anybody hear of it (I4).
+func (t *Terminal) conclude(v *visit, out emv.Outcome) {
+	next, c, err := t.settle(&v.p, &out, time.Now())
+	if err != nil {
+		t.fail(err)
+		return
+	}
+	c.Records = append(c.Records, Record{kindTrace, v.p.ID.String(), mustJSON(v.trace)})
+	defer t.locks.lock("payment/" + v.p.ID.String())()
+	// Whoever hears of the outcome may open the next payment at once.
+	t.unclaim(v.p.ID)
+	seq, err := t.commit(v.ctx, c)
+	if err != nil {
+		// The pending record is still on disk: the next start resolves it.
+		t.fail(fmt.Errorf("store the outcome of %s: %w", v.p.ID, err))
+		return
+	}
+	if next.State == Stored {
+		t.mu.Lock()
+		t.unsent[next.ID] = next.AcceptedAt
+		t.mu.Unlock()
+	}
+	if next.State == Authorising {
+		t.work(func(ctx context.Context) { t.authorise(ctx, next, proofOf(&out), seq) })
+	}
+}
+
+// settle prepares the payment's next state and its commit.
+func (t *Terminal) settle(p *Payment, out *emv.Outcome, now time.Time) (Payment, Commit, error) {
+	v := judge(out)
+	next := *p
+	next.State, next.Settlement, next.Reason = v.state, v.settlement, v.reason
+	next.AcceptedAt, next.BusinessDay = now, t.cfg.businessDay(now)
+	next.LastDigits = out.LastDigits
+	if out.Answered {
+		next.TVR = fmt.Sprintf("%X", out.TVR[:])
+	}
+	var entries []Entry
+	for _, kind := range v.messages {
+		id, err := newID(now, t.random)
+		if err != nil {
+			return Payment{}, Commit{}, err
+		}
+		next.owe(kind, id)
+		if kind != sendAuthorisation {
+			entries = append(entries, t.entry(&next, kind, id, proofOf(out), now))
+		}
+	}
+	var counts []Count
+	if v.state != Stored {
+		counts = release(&next)
+	}
+	c := t.change(*p, &next, v.why)
+	c.Entries, c.Counts = entries, counts
+	c.Records = append(c.Records, Record{kindPending, p.ID.String(), nil})
+	if record := out.Record.Bytes(); len(record) > 0 {
+		c.Records = append(c.Records, Record{kindRecord, p.ID.String(), record})
+	}
+	if reference := out.Reference.Bytes(); len(reference) > 0 {
+		c.Records = append(c.Records, Record{kindReference, p.ID.String(), reference})
+	}
+	if v.state == Stored {
+		c.Records = append(c.Records, Record{kindUnsent, p.ID.String(), []byte(p.ID.String())})
+	}
+	if out.Seen != nil {
+		c.Records = append(c.Records, seenRecord(out.Seen))
+	}
+	return next, c, nil
+}
+
+// owe notes the id of a message that the payment owes the wallet.
+func (p *Payment) owe(kind outgoing, id ID) {
+	switch kind {
+	case sendAdvice:
+		p.Advice = &id
+	case sendAuthorisation:
+		p.Request = &id
+	case sendReport:
+		p.Report = &id
+	case sendReversal:
+		p.Reversal = &id
+	}
+}
+
+// entry is the outbox entry of a message; its bytes are made in the commit.
+func (t *Terminal) entry(p *Payment, kind outgoing, id ID, proof proof, now time.Time) Entry {
+	data := t.message(p, kind, proof)
+	return Entry{
+		ID: id.String(), Group: p.ID.String(), Kind: string(kind),
+		Seal: func(seq uint64) ([]byte, error) {
+			return t.keys.Seal(wire.Header{ID: id, Sequence: seq, Time: now}, data)
+		},
+	}
+}
+
+// proof is what a message carries beside the payment.
+type proof struct {
+	record    []byte
+	kind      emv.RecordKind
+	abandoned []emv.Unanswered
+}
+
+func proofOf(out *emv.Outcome) proof {
+	return proof{out.Record.Bytes(), out.RecordKind, out.Abandoned}
+}
+
+// message is what the wallet is told about a payment.
+func (t *Terminal) message(p *Payment, kind outgoing, proof proof) wire.Data {
+	common := wire.Payment{
+		PaymentID: p.ID, OrderRef: p.OrderRef, AmountMinor: p.AmountMinor, Currency: p.Currency,
+		BusinessDay: p.BusinessDay, AcceptedAt: wire.At(p.AcceptedAt),
+	}
+	if len(proof.record) > 0 {
+		common.Record, common.RecordKind = wire.NewRecord(proof.record), wire.RecordKind(proof.kind)
+	}
+	switch kind {
+	case sendAdvice:
+		return wire.Advice{Payment: common}
+	case sendAuthorisation:
+		return wire.Authorisation{Payment: common}
+	case sendReport:
+		return wire.Report{Payment: common}
+	}
+	if proof.kind != emv.RecordReversal { // by id alone; the record is reported beside it
+		common.Record, common.RecordKind = wire.Record{}, 0
+	}
+	reversal := wire.Reversal{Payment: common}
+	for _, a := range proof.abandoned {
+		if len(reversal.Abandoned) < wire.MaxAbandoned {
+			reversal.Abandoned = append(reversal.Abandoned, wire.Abandoned(a))
+		}
+	}
+	return reversal
+}
+
+// fail stops the terminal: what it holds in memory may no longer be the truth.
+func (t *Terminal) fail(err error) {
+	t.mu.Lock()
+	if t.fatal == nil {
+		t.fatal = err
+	}
+	t.mu.Unlock()
+	t.announce()
+}
+
+// work runs f beside the taps until it returns or the terminal stops.
+func (t *Terminal) work(f func(ctx context.Context)) {
+	t.mu.Lock()
+	ctx := t.life
+	t.mu.Unlock()
+	t.workers.Go(func() { f(ctx) })
+}

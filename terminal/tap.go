@@ -1,0 +1,201 @@
+package terminal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"tapkeeper/emv"
+)
+
+const (
+	// retryField is the pause before a missing reader is asked for again.
+	retryField = 200 * time.Millisecond
+	// answerGrace is what a command may take above the scheme's limit before
+	// the reader is told to give up: the kernel itself judges the time taken.
+	answerGrace = 250 * time.Millisecond
+)
+
+// attend has the field for one payment: taps until there is an outcome that is
+// final for the kernel, then its commit.
+func (t *Terminal) attend(life context.Context, id ID) {
+	defer t.unclaim(id)
+	p, err := t.load(id)
+	if err != nil || p.State != AwaitingTap {
+		return
+	}
+	ctx, cancel := context.WithCancelCause(life)
+	defer cancel(nil)
+	t.mu.Lock()
+	if t.active != nil && t.active.id == id {
+		t.active.cancel = cancel
+	}
+	t.mu.Unlock()
+
+	v := &visit{t: t, p: p, ctx: ctx}
+	outcome, err := v.taps()
+	if err != nil {
+		t.fail(fmt.Errorf("keep payment %s: %w", id, err))
+		return
+	}
+	t.conclude(v, outcome)
+}
+
+// visit is a payment while it has the field.
+type visit struct {
+	t       *Terminal
+	p       Payment
+	ctx     context.Context
+	attempt *emv.Attempt
+	pending bool // on disk: the phone may have been asked to pay
+	trace   Trace
+}
+
+// taps lets phones be tapped until the kernel has a final outcome. An error is
+// the journal's: nothing more can be told about this payment before a restart.
+func (v *visit) taps() (out emv.Outcome, err error) {
+	attempt, early := emv.Begin(v.t.cfg.Kernel, v.t.sale(&v.p), v.t.lookups())
+	if early != nil {
+		return *early, nil
+	}
+	v.attempt = attempt
+	deadline := v.p.ExpiresAt
+	for {
+		phone, err := v.await(deadline)
+		if err != nil {
+			return v.gaveUp(err), nil
+		}
+		out, err = v.tap(phone)
+		if err != nil || out.Final() {
+			return out, err
+		}
+		if v.pending && !out.KeepPending {
+			if err = v.dropPending(); err != nil {
+				return out, err
+			}
+		}
+		v.t.setHint(v.p.ID, hintOf(&out))
+		if v.pending {
+			deadline = time.Now().Add(v.t.cfg.Bounds.NextTap)
+		}
+	}
+}
+
+// await waits for one phone in the field until the deadline.
+func (v *visit) await(deadline time.Time) (Phone, error) {
+	ctx, cancel := context.WithDeadlineCause(v.ctx, deadline, errNoTap)
+	defer cancel()
+	for {
+		phone, err := v.t.field.Await(ctx)
+		switch {
+		case err == nil:
+			if ctx.Err() != nil {
+				_ = phone.Release(0) // the tap came too late; nothing was sent to it
+				return nil, context.Cause(ctx)
+			}
+			return phone, nil
+		case errors.Is(err, ErrManyPhones):
+			v.t.setHint(v.p.ID, HintOnePhoneOnly)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(retryField):
+		}
+	}
+}
+
+var errNoTap = errors.New("no phone was tapped in time")
+
+// gaveUp is the outcome when no further tap comes.
+func (v *visit) gaveUp(cause error) emv.Outcome {
+	switch {
+	case errors.Is(cause, errCancelled):
+		return v.attempt.GiveUp(emv.ReasonCancelled)
+	default: // no tap in time, or the daemon stops
+		return v.attempt.GiveUp(emv.ReasonTimeout)
+	}
+}
+
+// tap runs one activation of the field.
+func (v *visit) tap(phone Phone) (emv.Outcome, error) {
+	v.t.setHint(v.p.ID, HintHoldStill)
+	x := v.attempt.Activate(v.t.moment(&v.p), v.t.random)
+	step := x.Start()
+	for step.Outcome == nil {
+		switch {
+		case v.ctx.Err() != nil && !v.isSpent():
+			// Nothing that changes the wallet has been sent in this tap.
+			_ = phone.Release(0)
+			return v.gaveUp(context.Cause(v.ctx)), nil
+		case step.Store != nil:
+			var limit *CapError
+			switch err := v.storePending(step.Store); {
+			case err == nil:
+				step = x.Stored()
+			case errors.As(err, &limit): // somebody was faster: decide again
+				step = x.CapReached()
+			default:
+				_ = phone.Release(0)
+				return emv.Outcome{}, err
+			}
+		default:
+			step = v.exchange(x, phone, step)
+		}
+	}
+	out := *step.Outcome
+	// The field stays off as the scheme says; a reader that fails here is
+	// noticed at the next Await.
+	_ = phone.Release(out.FieldOff)
+	v.spent(false)
+	return out, nil
+}
+
+// exchange sends a command and does the kernel's pure work while the phone
+// answers.
+func (v *visit) exchange(x *emv.Activation, phone Phone, step emv.Step) emv.Step {
+	// Not v.ctx: a command on its way is never cut short by a cancel (scheme 5.3).
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(v.ctx), step.Send.Limit+answerGrace)
+	defer cancel()
+	worked := make(chan struct{})
+	go func() {
+		defer close(worked)
+		if step.Work != nil {
+			step.Work()
+		}
+	}()
+	answer, took, err := phone.Transmit(ctx, step.Send.Bytes())
+	<-worked
+	v.trace.add(step.Send.Bytes(), answer, took, err)
+	if err != nil {
+		return x.Lost(took)
+	}
+	return x.Answer(answer, took)
+}
+
+// spent notes that the phone may be asked to pay, or that its answer is known.
+func (v *visit) spent(yes bool) {
+	v.t.mu.Lock()
+	if a := v.t.active; a != nil && a.id == v.p.ID {
+		a.spent = yes
+	}
+	v.t.mu.Unlock()
+}
+
+func (v *visit) isSpent() bool {
+	v.t.mu.Lock()
+	defer v.t.mu.Unlock()
+	return v.t.active != nil && v.t.active.id == v.p.ID && v.t.active.spent
+}
+
+// hintOf tells the customer why to tap again.
+func hintOf(out *emv.Outcome) Hint {
+	switch out.Reason {
+	case emv.ReasonUnlock:
+		return HintUnlockPhone
+	case emv.ReasonTooEarly:
+		return HintMovedEarly
+	}
+	return HintTryAgain
+}

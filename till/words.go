@@ -1,0 +1,48 @@
+package till
+
+import "tapkeeper/terminal"
+
+// Words is a sentence for a cashier or a customer in both languages.
+type Words struct{ ZH, EN string }
+
+// String shows both, Chinese first.
+func (w Words) String() string { return w.ZH + " / " + w.EN }
+
+var stateWords = map[terminal.State]Words{
+	terminal.Created:     {"已创建", "Created"},
+	terminal.AwaitingTap: {"请将手机靠近", "Hold phone near reader"},
+	terminal.Reading:     {"处理中", "Processing"},
+	terminal.Authorising: {"正在授权", "Authorising, please wait"},
+	terminal.Unknown:     {"结果未知,正在查询,请勿重复收款", "Result unknown, asking the wallet; do not charge again"},
+	terminal.Approved:    {"支付成功", "Approved"},
+	terminal.Stored:      {"支付成功(离线,待入账)", "Approved offline, not yet settled"},
+	terminal.Declined:    {"未通过", "Not approved"},
+	terminal.Cancelled:   {"已取消", "Cancelled"},
+	terminal.Expired:     {"超时,未收款", "Timed out, nothing was taken"},
+	terminal.Failed:      {"支付失败,未收款", "Failed, not paid"},
+}
+
+var hintWords = map[terminal.Hint]Words{
+	terminal.HintPresentPhone: {"请将手机靠近", "Hold phone near reader"},
+	terminal.HintHoldStill:    {"请保持手机不动", "Hold the phone still"},
+	terminal.HintOnePhoneOnly: {"请只放一部手机", "Present one phone only"},
+	terminal.HintUnlockPhone:  {"请解锁手机并确认", "Unlock the phone and confirm"},
+	terminal.HintMovedEarly:   {"手机移开过早,请再次靠近", "Phone removed too early, present it again"},
+	terminal.HintTryAgain:     {"请再次靠近", "Present again"},
+	terminal.HintUseOther:     {"请使用其他方式付款", "Use another way to pay"},
+}
+
+// Words says where the payment stands: the hint while it is tapped, then the state.
+func (p *Payment) Words() Words {
+	if w, ok := hintWords[terminal.Hint(p.Hint)]; ok {
+		return w
+	}
+	w := stateWords[terminal.State(p.State)]
+	if terminal.State(p.State) == terminal.Failed && p.Settlement == string(terminal.Queued) {
+		return Words{w.ZH + ",撤销已在途", w.EN + "; a reversal is on its way"}
+	}
+	return w
+}
+
+// Words is the reason in both languages.
+func (r *Reason) Words() Words { return Words{r.ZH, r.EN} }
