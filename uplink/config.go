@@ -28,6 +28,9 @@ type Config struct {
 	// Handle takes every verified message from the wallet, one at a time, in
 	// order of arrival. It returns nil once what matters is durable. After an
 	// error the message is not acknowledged; it comes again with the resend.
+	// What answers a question of Ask or an entry of Forward's outbox names its
+	// exact bytes. An answer to anything else, say to what was asked before a
+	// restart, has only its signature: compare AnswersSHA256 there.
 	Handle func(context.Context, *wire.Message) error
 	// Changed is told of every change of the link; it must not block.
 	Changed func(Status)

@@ -35,7 +35,8 @@ type Outbox interface {
 // outbox cannot be read.
 func (l *Link) Forward(ctx context.Context, box Outbox) error {
 	p := newPlanner(l.cfg.Timing, l.jitter)
-	defer l.forgetFlights(p)
+	var expected map[wire.ID]*question
+	defer func() { l.expect(expected, nil) }()
 	for {
 		changed := box.Changed()
 		view := l.view()
@@ -43,9 +44,8 @@ func (l *Link) Forward(ctx context.Context, box Outbox) error {
 		if err != nil {
 			return fmt.Errorf("forward: read the outbox: %w", err)
 		}
-		for _, id := range p.keep(entries) {
-			l.forget(id, l.questionOf(id))
-		}
+		expected = l.expect(expected, entries)
+		p.keep(entries)
 		wake := time.Hour
 		if view.session != nil {
 			var due []Entry
@@ -89,11 +89,6 @@ func (l *Link) sendAll(ctx context.Context, s *session, due []Entry) {
 		if s.over() {
 			return
 		}
-		l.mu.Lock()
-		if q := l.open[e.ID]; q == nil {
-			l.open[e.ID] = &question{digest: wire.DigestOf(e.Body)}
-		}
-		l.mu.Unlock()
 		tokens = append(tokens, s.client.Publish(l.cfg.Terminal.Address().UpTopic(e.Kind), qos, false, e.Body))
 	}
 	for _, t := range tokens {
@@ -107,17 +102,27 @@ func (l *Link) sendAll(ctx context.Context, s *session, due []Entry) {
 	}
 }
 
-func (l *Link) questionOf(id wire.ID) *question {
+// expect notes which bytes an answer to a waiting entry must name, sent or not:
+// after a restart a receipt may come before its entry is sent again. It forgets
+// the entries that wait no more.
+func (l *Link) expect(before map[wire.ID]*question, entries []Entry) map[wire.ID]*question {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if q := l.open[id]; q != nil && q.answer == nil {
-		return q
+	now := make(map[wire.ID]*question, len(entries))
+	for _, e := range entries {
+		q := before[e.ID]
+		if q == nil {
+			q = &question{digest: wire.DigestOf(e.Body)}
+		}
+		now[e.ID] = q
+		if l.open[e.ID] == nil {
+			l.open[e.ID] = q
+		}
 	}
-	return nil
-}
-
-func (l *Link) forgetFlights(p *planner) {
-	for id := range p.flights {
-		l.forget(id, l.questionOf(id))
+	for id, q := range before {
+		if now[id] == nil && l.open[id] == q {
+			delete(l.open, id)
+		}
 	}
+	return now
 }

@@ -510,3 +510,34 @@ func TestWrongAnswersAreDropped(t *testing.T) {
 		t.Error("the entry left")
 	}
 }
+
+// An entry's receipt must name its bytes also when this process has not sent it.
+func TestReceiptBeforeTheFirstSend(t *testing.T) {
+	p := newParties(t)
+	broker := startBroker(t, uplinktest.Options{})
+	b := newBox()
+	first, second := p.advice(t, 1, "a"), p.advice(t, 2, "a") // the second waits behind the first
+	b.add(first, second)
+	var handled atomic.Int64
+	l := start(t, uplink.Config{Broker: broker.URL(), Terminal: p.terminal, Handle: func(context.Context, *wire.Message) error {
+		handled.Add(1)
+		return nil
+	}}, b)
+	eventually(t, 3*time.Second, "up", func() bool { return l.Status().Up })
+	receipt := func(body []byte) {
+		t.Helper()
+		raw, err := p.wallet.Seal(address, wire.Header{ID: newID(), Time: time.Now()}, wire.Receipt{
+			Answer: wire.Answer{Answers: second.ID, AnswersSHA256: wire.DigestOf(body)}, PaymentID: newID(), Sequence: 2,
+			Result: wire.Accepted, State: wire.StateTaken, AmountMinor: 102, WalletRef: "W"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := broker.Publish(uplinktest.Publication{Topic: address.DownTopic(wire.KindReceipt), Payload: raw}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	receipt([]byte("other bytes"))
+	eventually(t, 3*time.Second, "dropped", func() bool { return l.Status().Dropped == 1 })
+	receipt(second.Body)
+	eventually(t, 3*time.Second, "handled", func() bool { return handled.Load() == 1 })
+}

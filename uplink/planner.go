@@ -39,8 +39,8 @@ func newPlanner(t Timing, jitter func(time.Duration) time.Duration) *planner {
 	return &planner{timing: t, jitter: jitter, reach: lookAhead, flights: map[wire.ID]*flight{}}
 }
 
-// keep drops the flights that have left the outbox, and names them.
-func (p *planner) keep(waiting []Entry) (gone []wire.ID) {
+// keep drops the flights that have left the outbox.
+func (p *planner) keep(waiting []Entry) {
 	there := make(map[wire.ID]bool, len(waiting))
 	for _, e := range waiting {
 		there[e.ID] = true
@@ -48,10 +48,8 @@ func (p *planner) keep(waiting []Entry) (gone []wire.ID) {
 	for id := range p.flights {
 		if !there[id] {
 			delete(p.flights, id)
-			gone = append(gone, id)
 		}
 	}
-	return gone
 }
 
 // plan gives the entries to send now on the given session, in order, and how long

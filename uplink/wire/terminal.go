@@ -20,7 +20,7 @@ type TerminalKeys struct {
 type Terminal struct {
 	address Address
 	sign    signFunc
-	wallet  []ed25519.PublicKey
+	wallet  map[string]ed25519.PublicKey // by kid
 	sealTo  *ecdsa.PublicKey
 }
 
@@ -36,15 +36,17 @@ func NewTerminal(k TerminalKeys) (*Terminal, error) {
 	if len(k.WalletSigning) == 0 {
 		return nil, errors.New("wallet's signing key: missing")
 	}
+	wallet := make(map[string]ed25519.PublicKey, len(k.WalletSigning))
 	for _, w := range k.WalletSigning {
 		if len(w) != ed25519.PublicKeySize {
 			return nil, errors.New("wallet's signing key: not an Ed25519 public key")
 		}
+		wallet[KeyID(w)] = w
 	}
 	if KeyID(k.WalletEncryption) == "" {
 		return nil, errors.New("wallet's encryption key: missing")
 	}
-	return &Terminal{address: k.Address, sign: sign, wallet: k.WalletSigning, sealTo: k.WalletEncryption}, nil
+	return &Terminal{address: k.Address, sign: sign, wallet: wallet, sealTo: k.WalletEncryption}, nil
 }
 
 // Address is the terminal's name in topics.
@@ -84,14 +86,7 @@ func (t *Terminal) Open(topic string, raw []byte) (*Message, error) {
 	if address != t.address {
 		return nil, fmt.Errorf("topic of another terminal: %w", ErrForeign)
 	}
-	payload, err := verify(raw, func(kid string) (ed25519.PublicKey, error) {
-		for _, w := range t.wallet {
-			if KeyID(w) == kid {
-				return w, nil
-			}
-		}
-		return nil, nil
-	})
+	payload, err := verify(raw, func(kid string) (ed25519.PublicKey, error) { return t.wallet[kid], nil })
 	if err != nil {
 		return nil, err
 	}

@@ -68,7 +68,7 @@ func TestTampering(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, c := range raw {
-			for _, other := range []byte{'A', 'B', '_', '.', '=', '\n', c ^ 1} {
+			for _, other := range []byte{'A', '.', '\n', c ^ 1} {
 				if other == c {
 					continue
 				}
@@ -109,11 +109,15 @@ func TestHeadersThatAreRefused(t *testing.T) {
 		"with crit":     `{"alg":"EdDSA","kid":"` + kid + `","typ":"` + jwsType + `","crit":["b64"],"b64":false}`,
 		"twice alg":     `{"alg":"none","alg":"EdDSA","kid":"` + kid + `","typ":"` + jwsType + `"}`,
 		"case of names": `{"ALG":"EdDSA","kid":"` + kid + `","typ":"` + jwsType + `"}`,
+		"stranger":      `{"stranger":1,"stranger":2}`,
 		"not an object": `[]`,
 		"empty":         ``,
 	} {
-		if _, err := p.wallet.Open(till.UpTopic(KindQuery), forge(k, header, payload)); err == nil {
+		_, err := p.wallet.Open(till.UpTopic(KindQuery), forge(k, header, payload))
+		if err == nil {
 			t.Errorf("%s: accepted", name)
+		} else if strings.Contains(err.Error(), "stranger") {
+			t.Errorf("%s: the error shows a stranger's bytes: %v", name, err)
 		}
 	}
 	unsigned := forge(k, `{"alg":"none","kid":"`+kid+`","typ":"`+jwsType+`"}`, payload)
