@@ -34,10 +34,11 @@ type slot struct {
 	taken bool  // somebody has it for himself, perhaps this process
 	count flags // what pcscd's polling thread has counted so far: cards that came, and cards that went
 
-	// doubtful: the slot is said to be empty, but nobody has seen the card go. A call that meets a card just gone makes
-	// pcscd (1.9.9, winscard.c) note an empty slot, or a wrong ATR, behind the back of its polling thread. If a phone is
-	// in the field again at the next poll, nothing has changed for that thread, and no event comes until the phone is
-	// taken away: a customer who taps again at once would wait for ever. So a doubtful slot is asked.
+	// doubtful: the event word may not be the truth any more, so the slot is asked. pcscd (1.9.9) powers a card once, when
+	// it comes; one that does not answer then stays mute. And a call that meets a card just gone makes it note an empty
+	// slot or a wrong ATR behind the back of its polling thread (winscard.c). If a phone is in the field again at the
+	// next poll, nothing has changed for that thread, and no event comes until the phone is taken away: a customer who
+	// taps again at once would wait for ever.
 	doubtful bool
 }
 
@@ -50,7 +51,9 @@ func slotOf(e entry) slot {
 	case e.event&flagPresent == 0:
 		s.phase = empty
 		s.doubtful = s.count != 0 && s.count == e.last>>counterShift
-	case e.event&flagMute != 0, !contactless(e.atr):
+	case e.event&flagMute != 0: // perhaps a phone at the edge of the field, which will answer in a moment
+		s.phase, s.doubtful = mute, true
+	case !contactless(e.atr):
 		s.phase = mute
 	default:
 		s.phase = present

@@ -29,7 +29,7 @@ func TestSlotOf(t *testing.T) {
 		{"reader lost without udev", 0xA, plainATR, away, false},
 	} {
 		got := slotOf(entry{reader: "r", event: tc.event, atr: tc.atr})
-		if got != (slot{"r", tc.phase, tc.taken, tc.event >> 16, false}) {
+		if got != (slot{"r", tc.phase, tc.taken, tc.event >> 16, tc.event&flagMute != 0}) {
 			t.Errorf("%s: %+v, want phase %d taken %v", tc.name, got, tc.phase, tc.taken)
 		}
 	}
