@@ -183,6 +183,13 @@ func TestOneAuthorisationOverARealBroker(t *testing.T) {
 		t.Error("the repetition got another answer")
 	}
 
+	// A broker stops after 20 messages that nobody acknowledged; the wallet must.
+	for n := range 50 {
+		raw, err := terminal.Seal(wire.Header{ID: wire.ID{11, byte(n)}, Time: now}, wire.Echo{})
+		must(t, err)
+		end.ask(wire.KindEcho, raw)
+	}
+
 	// The broker dies and forgets everything; the wallet comes back by itself.
 	end.client.Disconnect(100)
 	broker.Kill()

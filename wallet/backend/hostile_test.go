@@ -44,22 +44,20 @@ func TestEveryByteCounts(t *testing.T) {
 	j := newJudge(t, b.CAKeys, b.IMK, b.Devices)
 	keepNothing := errors.New("keep nothing")
 	for i := range good {
-		for _, bit := range []byte{0x01, 0x80} {
-			changed := bytes.Clone(good)
-			changed[i] ^= bit
-			var v Verdict
-			err := j.ledger.Update(t.Context(), func(tx *ledger.Tx) (err error) {
-				if v, err = j.verifier.Examine(changed, nil).Judge(tx); err != nil {
-					return err
-				}
-				return keepNothing
-			})
-			if !errors.Is(err, keepNothing) {
-				t.Fatal(err)
+		changed := bytes.Clone(good)
+		changed[i] ^= 1 << (i % 8)
+		var v Verdict
+		err := j.ledger.Update(t.Context(), func(tx *ledger.Tx) (err error) {
+			if v, err = j.verifier.Examine(changed, nil).Judge(tx); err != nil {
+				return err
 			}
-			if v.OK && !free[i] {
-				t.Errorf("byte %d may be changed by %02X", i, bit)
-			}
+			return keepNothing
+		})
+		if !errors.Is(err, keepNothing) {
+			t.Fatal(err)
+		}
+		if v.OK && !free[i] {
+			t.Errorf("byte %d may be changed", i)
 		}
 	}
 }
