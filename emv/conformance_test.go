@@ -20,19 +20,22 @@ func dialogues(t testing.TB) []emvtest.Dialogue {
 }
 
 // TestConformance plays every dialogue in every way that must make no
-// difference: with and without the work done early, and with the pending record
-// taken through the store.
+// difference: with and without the work done early, with the pending record
+// taken through the store, and with one cache of issuer certificates for all.
 func TestConformance(t *testing.T) {
 	for _, way := range []struct {
-		name         string
-		work, reload bool
-	}{{"work early", true, false}, {"work late", false, false}, {"reloaded", true, true}} {
+		name                string
+		work, reload, cache bool
+	}{{"work early", true, false, false}, {"work late", false, false, true}, {"reloaded", true, true, false}} {
 		t.Run(way.name, func(t *testing.T) {
-			passed, taps := 0, 0
+			passed, taps, cache := 0, 0, &IssuerCache{}
 			for _, d := range dialogues(t) {
 				ok := t.Run(d.Group+"/"+d.ID, func(t *testing.T) {
 					s := newStage(d)
 					s.work, s.reload = way.work, way.reload
+					if way.cache {
+						s.terminal.Issuers = cache
+					}
 					s.play(t, d)
 				})
 				for _, sale := range d.Sales {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tapkeeper/emv/emvtest"
+	"tapkeeper/emv/tlv"
 )
 
 // one finds a dialogue by what happens in it, so that no test depends on names.
@@ -261,6 +262,52 @@ func TestBrokenRandomness(t *testing.T) {
 		}
 	}
 }
+
+// TestNumbersDiffer: an unpredictable number is never the one before (scheme
+// 4.1), over the activations of a sale.
+func TestNumbersDiffer(t *testing.T) {
+	d := one(t, "an approval", approved)
+	s := newStage(d)
+	attempt, _ := Begin(s.terminal, saleOf(d.Sales[0]), s.lookups())
+	for tap, want := range []bool{false, true} {
+		x := attempt.Activate(s.moment(t, d.Sales[0]), ones{})
+		step := x.Start()
+		for _, st := range d.Sales[0].Taps[0].Steps[:2] {
+			step = x.Answer(st.RAPDU, 0)
+		}
+		if fault := step.Outcome != nil && step.Outcome.Fault != nil; fault != want {
+			t.Errorf("tap %d: fault %v, want %v", tap, fault, want)
+		}
+		x.Lost(0)
+	}
+}
+
+// TestPDOLHoldsNoResults: 95 and DF8B23 are zeros in the PDOL data, whatever
+// the TVR is by then (scheme 4.1).
+func TestPDOLHoldsNoResults(t *testing.T) {
+	d := one(t, "an approval", approved)
+	s := newStage(d)
+	attempt, _ := Begin(s.terminal, saleOf(d.Sales[0]), s.lookups())
+	x := attempt.Activate(s.moment(t, d.Sales[0]), &endless{})
+	x.Start()
+	x.Answer(d.Sales[0].Taps[0].Steps[0].RAPDU, 0)
+	pdol := bytes.Clone(d.Phone.Cards[0].PDOL)
+	pdol = append(pdol, 0x95, 0x05, 0xDF, 0x8B, 0x23, 0x0E)
+	other := []byte{1, 2, 3, 4, 5} // not starting with the AID: B5b5 is set before GPO
+	fci := tlv.Append(tlv.Append(tlv.Append(nil, 0x84, other), 0x9F38, pdol), 0x9F2C, d.Phone.Cards[0].CardQualifier)
+	step := x.Answer(append(tlv.Append(nil, 0x6F, fci), 0x90, 0x00), 0)
+	if step.Send == nil || !x.in().app.tvr.has(bitAIDMismatch) {
+		t.Fatalf("%+v", step)
+	}
+	b := step.Send.Bytes()
+	if tail := b[len(b)-1-19 : len(b)-1]; !bytes.Equal(tail, make([]byte, 19)) {
+		t.Errorf("95 and DF8B23 are %X", tail)
+	}
+}
+
+type ones struct{}
+
+func (ones) Read(p []byte) (int, error) { copy(p, bytes.Repeat([]byte{1}, len(p))); return len(p), nil }
 
 type zeros struct{}
 
