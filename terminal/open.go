@@ -120,6 +120,9 @@ func (t *Terminal) Open(ctx context.Context, r Request) (Payment, error) {
 			return Payment{}, &RequestError{"order_ref", fmt.Sprintf("an order with fewer than %d attempts", maxAttempts)}
 		}
 	}
+	if err := t.fieldReady(ctx); err != nil {
+		return Payment{}, err
+	}
 	return t.create(ctx, r, order, rawOrder)
 }
 
