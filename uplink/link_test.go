@@ -399,6 +399,38 @@ func TestStateOverALife(t *testing.T) {
 	eventually(t, 3*time.Second, "goodbye", func() bool { s := last(); return !s.Online && s.Session == 9 })
 }
 
+// Whatever is under way when the link stops, the wallet learns that it is gone.
+func TestGoodbyeInTheMiddleOfAnEcho(t *testing.T) {
+	p := newParties(t)
+	broker := startBroker(t, uplinktest.Options{})
+	d := newDesk(t, p.wallet)
+	if err := broker.Serve(wire.UpFilter, d.handle); err != nil {
+		t.Fatal(err)
+	}
+	timing := quick()
+	timing.Echo = time.Millisecond
+	for n := range uint64(10) {
+		l, err := uplink.New(uplink.Config{Broker: broker.URL(), Terminal: p.terminal, Timing: timing, Session: 10*n + 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- l.Run(ctx) }()
+		eventually(t, 3*time.Second, "up", func() bool { return l.Status().Up })
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, 5*time.Second, "goodbye", func() bool {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			last := d.states[len(d.states)-1]
+			return !last.Online && last.Session == 10*n+2
+		})
+	}
+}
+
 func TestHandlerErrorLeavesTheEntry(t *testing.T) {
 	p := newParties(t)
 	broker := startBroker(t, uplinktest.Options{})

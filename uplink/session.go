@@ -43,6 +43,8 @@ type session struct {
 	worker  sync.WaitGroup
 	stop    context.CancelFunc // of the worker
 
+	saidGoodbye bool // by serve, read by close after it
+
 	mu   sync.Mutex
 	conn net.Conn // nil before it is dialled
 }
@@ -236,7 +238,9 @@ func (s *session) close() {
 	s.end(net.ErrClosed)
 	s.stop()
 	s.worker.Wait()
-	// A no-op on a lost connection; else DISCONNECT, so that no will is sent.
+	if !s.saidGoodbye {
+		s.hangUp() // so that the broker sends the will
+	}
 	s.client.Disconnect(uint(stopTime.Milliseconds()))
 	s.hangUp()
 }

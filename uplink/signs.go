@@ -15,7 +15,7 @@ func (s *session) serve(ctx context.Context) error {
 	state := time.NewTicker(s.link.cfg.Timing.State)
 	defer state.Stop()
 	err := s.echo(ctx)
-	for err == nil {
+	for err == nil && ctx.Err() == nil {
 		select {
 		case <-echo.C:
 			err = s.echo(ctx)
@@ -24,12 +24,22 @@ func (s *session) serve(ctx context.Context) error {
 		case <-s.lost:
 			return s.why
 		case <-ctx.Done():
-			bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
-			defer cancel()
-			return s.publishState(bye, false)
 		}
 	}
+	if ctx.Err() != nil {
+		return s.sayGoodbye(context.WithoutCancel(ctx))
+	}
 	return s.cause(err)
+}
+
+// sayGoodbye replaces the retained state before DISCONNECT, after which a broker
+// sends no will.
+func (s *session) sayGoodbye(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stopTime)
+	defer cancel()
+	err := s.publishState(ctx, false)
+	s.saidGoodbye = err == nil
+	return err
 }
 
 // echo asks the wallet for a sign of life. The answer is noticed where every
