@@ -14,6 +14,24 @@
 // printed from its types. It refuses configurations that would let a failed
 // authentication pay (Terminal.Validate).
 //
+// A caller drives one field activation like this, and stores what the outcome
+// holds (Record, Seen, Reference, the end of the pending record unless
+// KeepPending) in one commit before it tells anybody:
+//
+//	for step := x.Start(); step.Outcome == nil; {
+//		switch {
+//		case step.Store != nil: // durable first, with the offline limits reserved
+//			step = x.Stored() // or CapReached
+//		default: // step.Work may run meanwhile, and must have returned by now
+//			answer, took, err := card.Transmit(ctx, step.Send.Bytes())
+//			if err != nil {
+//				step = x.Lost(took)
+//			} else {
+//				step = x.Answer(answer, took)
+//			}
+//		}
+//	}
+//
 // The surface is larger than one screen because it carries the scheme's words:
 // results, reasons, messages and their texts.
 package emv
