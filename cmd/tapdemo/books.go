@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"tapkeeper/lane/lanetest"
 	"tapkeeper/terminal"
 	"tapkeeper/till"
 	"tapkeeper/wallet/ledger"
@@ -51,7 +52,7 @@ func (t *teller) balance() error {
 
 // compare prints the books and counts the payments that they do not agree on.
 func (t *teller) compare(payments []till.Payment, day string) (disagree int, err error) {
-	taken, err := t.ledger.Payments(t.ctx, merchant, terminalName, day)
+	taken, err := t.Ledger.Payments(t.ctx, lanetest.Merchant, lanetest.Terminal, day)
 	if err != nil {
 		return 0, err
 	}
@@ -89,28 +90,12 @@ func (t *teller) compare(payments []till.Payment, day string) (disagree int, err
 
 // money compares the accounts with what was paid, to the last fen.
 func (t *teller) money(paid int64) error {
-	findings, err := t.ledger.Check(t.ctx)
-	if err != nil || len(findings) > 0 {
-		return errors.Join(fmt.Errorf("the ledger is not sound: %q", findings), err)
-	}
-	accounts, err := t.ledger.Accounts(t.ctx)
+	m, err := t.Money(t.ctx)
 	if err != nil {
 		return err
 	}
-	var spent, claim int64
-	for _, a := range accounts {
-		switch a.Kind {
-		case ledger.MerchantAccount:
-			claim += a.BalanceMinor
-		case ledger.PayerAccount:
-			spent -= a.BalanceMinor
-		}
-	}
-	for _, c := range customers {
-		spent += c.balanceMinor
-	}
-	t.say("   customers spent %s, the merchant is owed %s, the journal says PAID %s", yuan(spent), yuan(claim), yuan(paid))
-	if spent != paid || claim != paid {
+	t.say("   customers spent %s, the merchant is owed %s, the journal says PAID %s", yuan(m.SpentMinor), yuan(m.ClaimMinor), yuan(paid))
+	if m.SpentMinor != paid || m.ClaimMinor != paid {
 		return errors.New("the money differs")
 	}
 	return nil

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"tapkeeper/till"
 )
 
 // play stays up, and does what is typed.
@@ -21,7 +19,7 @@ func play(ctx context.Context, s *store, in io.Reader, out io.Writer) error {
   %s status
 
 and here: tap [li-lei|han-meimei], net off, net on, kill, start, accounts, quit
-`, s.path("till.sock"), s.daemon.binary, s.daemon.binary)
+`, s.Path("till.sock"), s.binary, s.binary)
 	lines := make(chan string)
 	go func() {
 		defer close(lines)
@@ -59,15 +57,15 @@ func (s *store) obey(ctx context.Context, words []string, out io.Writer) error {
 	case "":
 		return nil
 	case "net off":
-		return s.network.Refuse(true)
+		return s.Network.Refuse(true)
 	case "net on":
-		return s.network.Refuse(false)
+		return s.Network.Refuse(false)
 	case "kill":
-		return s.daemon.kill()
+		return s.daemon.Kill()
 	case "start":
 		return s.start(ctx)
 	case "accounts":
-		accounts, err := s.ledger.Accounts(ctx)
+		accounts, err := s.Ledger.Accounts(ctx)
 		for _, a := range accounts {
 			fmt.Fprintf(out, "%-20s %12s\n", a.ID, yuan(a.BalanceMinor))
 		}
@@ -76,35 +74,35 @@ func (s *store) obey(ctx context.Context, words []string, out io.Writer) error {
 	if words[0] != "tap" || len(words) > 2 {
 		return fmt.Errorf("%q is not a command here", strings.Join(words, " "))
 	}
-	who := append(words[1:], liLei.id)[0]
-	c := s.phones[who]
+	who := append(words[1:], liLei.ID)[0]
+	c := s.Phones[who]
 	if c == nil {
 		return fmt.Errorf("nobody here is called %q", who)
 	}
-	s.field.Remove()
-	if err := s.field.Present(c.ready()); err != nil {
+	s.Field.Remove()
+	if err := s.Field.Present(c.Ready()); err != nil {
 		return err
 	}
 	const held = 3 * time.Second
-	time.AfterFunc(held, s.field.Remove)
-	fmt.Fprintf(out, "%s holds the phone to the reader for %s\n", c.name, held)
+	time.AfterFunc(held, s.Field.Remove)
+	fmt.Fprintf(out, "%s holds the phone to the reader for %s\n", c.Name, held)
 	return nil
 }
 
 // rate pays many times with a phone that stays in the field, from the till's
 // request to the wallet's receipt, and prints taps a second.
 func (s *store) rate(ctx context.Context, taps int, out io.Writer) error {
-	c := s.phones[liLei.id]
-	if err := s.field.Present(c.ready()); err != nil {
+	c := s.Phones[liLei.ID]
+	if err := s.Field.Present(c.Ready()); err != nil {
 		return err
 	}
-	defer s.field.Remove()
+	defer s.Field.Remove()
 	took := make([]time.Duration, 0, taps)
 	began := time.Now()
 	for i := range taps {
-		c.wallet.Unlock(time.Now())
+		c.Ready()
 		start := time.Now()
-		p, err := s.client.Open(ctx, till.OpenRequest{AmountMinor: 1, Currency: currency, OrderRef: fmt.Sprintf("rate-%d", i), Offline: "allow"})
+		p, err := s.open(ctx, fmt.Sprintf("rate-%d", i), 1)
 		if err == nil {
 			p, err = s.outcome(ctx, p)
 		}

@@ -2,49 +2,46 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+	"os/exec"
 	"time"
 
+	"tapkeeper/lane/lanetest"
 	"tapkeeper/reader/readertest"
+	"tapkeeper/terminal"
 	"tapkeeper/till"
-	"tapkeeper/uplink/uplinktest"
-	"tapkeeper/uplink/wire"
-	"tapkeeper/wallet/backend"
-	"tapkeeper/wallet/ledger"
 )
 
-// The store's names.
-const (
-	merchant       = "tea-house"
-	terminalName   = "till-1"
-	schemeTerminal = "TERM0001"
-	currency       = "CNY"
+// The people of the story.
+var (
+	liLei     = lanetest.Person{ID: "li-lei", Name: "李雷 Li Lei", BalanceMinor: 2000_00, Digits: [2]byte{0x43, 0x21}}
+	hanMeimei = lanetest.Person{ID: "han-meimei", Name: "韩梅梅 Han Meimei", BalanceMinor: 30_00, Digits: [2]byte{0x87, 0x65}}
 )
 
-// store is everything around the daemon.
+var (
+	// storyLimits are small, so that the story reaches them.
+	storyLimits = lanetest.Limits{SumMinor: 60_00, DeviceMinor: 60_00}
+	// roomyLimits are far away while playing or measuring.
+	roomyLimits = lanetest.Limits{SumMinor: 1_000_000_00, DeviceMinor: 1_000_000_00}
+)
+
+// store is the store around the daemon, and the daemon itself with the till in
+// front of it.
 type store struct {
-	dir     string
-	keep    bool
-	ledger  *ledger.Ledger
-	keys    *backend.Keys
-	broker  *uplinktest.Broker
-	network *uplinktest.Relay // between the daemon and the broker
-	pcscd   *readertest.PCSCD // nil with the virtual reader
-	field   *readertest.DialField
-	phones  map[string]*customer
-	daemon  *daemon
-	client  *till.Client
-	closing []func() error
+	*lanetest.Store
+	binary string
+	keep   bool
+	dir    string
+	daemon *lanetest.Daemon
+	client *till.Client
 }
 
 // openStore opens the store with fresh keys, CRL and exceptions, and starts
-// its daemon.
-func openStore(ctx context.Context, o options, limits limits) (s *store, err error) {
-	s = &store{keep: o.keep, phones: map[string]*customer{}}
+// its daemon. What was opened is closed again when a later part fails.
+func openStore(ctx context.Context, o options, limits lanetest.Limits) (s *store, err error) {
+	s = &store{binary: o.daemon, keep: o.keep}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
@@ -53,41 +50,63 @@ func openStore(ctx context.Context, o options, limits limits) (s *store, err err
 	if s.dir, err = os.MkdirTemp("", "tapdemo-"); err != nil {
 		return s, err
 	}
-	if err := s.openWallet(ctx); err != nil {
-		return s, fmt.Errorf("wallet: %w", err)
-	}
-	if err := s.openNetwork(); err != nil {
-		return s, fmt.Errorf("network: %w", err)
-	}
-	if err := s.openReader(ctx, o.reader); err != nil {
-		return s, fmt.Errorf("reader: %w", err)
-	}
-	if err := s.writeFirmware(limits); err != nil {
-		return s, fmt.Errorf("firmware-config: %w", err)
+	s.Store, err = lanetest.Open(ctx, lanetest.Options{
+		Dir: s.dir, Reader: o.reader, Limits: limits, People: []lanetest.Person{liLei, hanMeimei},
+	})
+	if err != nil {
+		return s, err
 	}
 	if err := s.writeConfig(); err != nil {
 		return s, fmt.Errorf("configuration: %w", err)
 	}
-	s.client = till.NewClient(s.path("till.sock"))
-	s.daemon = newDaemon(o.daemon, s.path("tapkeeper.toml"), s.path("daemon.log"), s.environment())
-	if err := s.start(ctx); err != nil {
-		return s, err
-	}
-	return s, nil
+	s.client = till.NewClient(s.Path("till.sock"))
+	s.daemon = lanetest.NewDaemon(s.Path("daemon.log"), func() *exec.Cmd {
+		cmd := exec.Command(s.binary, "serve", "--config", s.Path("tapkeeper.toml"))
+		cmd.Env = append(os.Environ(), s.Env()...)
+		return cmd
+	})
+	return s, s.start(ctx)
 }
 
-func (s *store) path(name string) string { return filepath.Join(s.dir, name) }
-
-func (s *store) environment() []string {
-	if s.pcscd == nil {
-		return nil
+// writeConfig writes the daemon's configuration as an operator would.
+func (s *store) writeConfig() error {
+	c := s.Config()
+	reader := fmt.Sprintf("kind = %q\nsocket = %q", c.Reader.Kind, c.Reader.Socket)
+	if c.Reader.Socket == "" {
+		reader = fmt.Sprintf("kind = %q\nname = %q", c.Reader.Kind, c.Reader.Name)
 	}
-	return s.pcscd.Env()
+	return s.Write(map[string][]byte{"tapkeeper.toml": fmt.Appendf(nil, `environment = %q
+data_dir = %q
+merchant = %q
+terminal = %q
+terminal_id = %q
+
+[till]
+socket = %q
+
+[reader]
+%s
+
+[wallet]
+broker = %q
+
+[keys]
+journal_master = %q
+terminal_signing = %q
+wallet_signing = %q
+wallet_encryption = %q
+
+[firmware_config]
+dir = %q
+hotlist_dir = %q
+`, c.Environment, c.DataDir, c.Merchant, c.Terminal, c.TerminalID, s.Path("till.sock"), reader, c.Wallet.Broker,
+		c.Keys.JournalMaster, c.Keys.TerminalSigning, c.Keys.WalletSigning, c.Keys.WalletEncryption,
+		c.Firmware.Dir, c.Firmware.HotlistDir)})
 }
 
 // start starts the daemon and waits until it answers.
 func (s *store) start(ctx context.Context) error {
-	if err := s.daemon.start(); err != nil {
+	if _, err := s.daemon.Start(); err != nil {
 		return err
 	}
 	return s.until(ctx, "the daemon answers", func(st till.Status) bool { return st.Reader.Ready })
@@ -100,135 +119,77 @@ const patience = 20 * time.Second
 func (s *store) until(ctx context.Context, what string, ok func(till.Status) bool) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	var last error
-	process := s.daemon.current()
-	if process == nil {
-		return errors.New("the daemon does not run")
+	process, err := s.daemon.Process()
+	if err != nil {
+		return err
 	}
 	for {
 		st, err := s.client.Status(ctx)
 		if err == nil && ok(st) {
 			return nil
 		}
-		last = err
 		select {
-		case <-process.done:
-			return fmt.Errorf("the daemon ended (%v) before %s; its log ends:\n%s", process.err, what, s.daemon.tail())
+		case <-process.Done():
+			return fmt.Errorf("the daemon ended (%v) before %s; its log ends:\n%s", process.Err(), what, s.daemon.Tail())
 		case <-ctx.Done():
-			return fmt.Errorf("waited %s until %s: %w", patience, what, errors.Join(last, ctx.Err()))
+			return fmt.Errorf("waited until %s: %w", what, errors.Join(err, ctx.Err()))
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
 
-// openWallet opens the ledger, makes the wallet's keys and enrols the terminal.
-func (s *store) openWallet(ctx context.Context) error {
-	now := time.Now()
-	var err error
-	if s.ledger, err = ledger.Open(ctx, s.path("ledger.db")); err != nil {
-		return err
-	}
-	s.closing = append(s.closing, s.ledger.Close)
-	issuer, err := backend.NewIssuer(now, rand.Reader)
+// pay opens a payment, holds the phone to the reader, and waits for what the
+// till is told for good.
+func (s *store) pay(ctx context.Context, phone readertest.Phone, order string, minor int64) (till.Payment, error) {
+	p, err := s.open(ctx, order, minor)
 	if err != nil {
-		return err
+		return p, err
 	}
-	if s.keys, err = backend.NewKeys(issuer, rand.Reader); err != nil {
-		return err
+	if err := s.Field.Present(phone); err != nil {
+		return p, err
 	}
-	public, err := s.writeKeys()
-	if err != nil {
-		return err
-	}
-	err = backend.EnrolTerminal(ctx, s.ledger, backend.Enrolment{
-		Address: wire.Address{Merchant: merchant, Terminal: terminalName}, MerchantName: "小茶馆 Tea House",
-		SchemeTerminal: schemeTerminal, PublicKey: public, Currency: currency,
-	})
-	if err != nil {
-		return err
-	}
-	for _, c := range customers {
-		if err := s.welcome(ctx, c, now); err != nil {
-			return fmt.Errorf("customer %s: %w", c.name, err)
-		}
-	}
-	return nil
+	p, err = s.outcome(ctx, p)
+	s.Field.Remove()
+	return p, err
 }
 
-// openNetwork starts the broker with the wallet behind it, and the network that
-// the daemon reaches it over.
-func (s *store) openNetwork() error {
-	verifier, err := s.keys.Issuer.Verifier()
-	if err != nil {
-		return err
-	}
-	service, err := backend.NewService(backend.Config{
-		Ledger: s.ledger, Verifier: verifier, Signing: s.keys.Signing, Decryption: s.keys.Decryption,
-	})
-	if err != nil {
-		return err
-	}
-	if s.broker, err = uplinktest.NewBroker(uplinktest.Options{}); err != nil {
-		return err
-	}
-	s.closing = append(s.closing, func() error { s.broker.Stop(); return nil })
-	if err := s.broker.Serve(wire.UpFilter, answering(service)); err != nil {
-		return err
-	}
-	if s.network, err = uplinktest.NewRelay(s.broker.Addr()); err != nil {
-		return err
-	}
-	s.closing = append(s.closing, func() error { s.network.Close(); return nil })
-	return nil
+func (s *store) open(ctx context.Context, order string, minor int64) (till.Payment, error) {
+	return s.client.Open(ctx, till.OpenRequest{AmountMinor: minor, Currency: lanetest.Currency, OrderRef: order, Offline: "allow"})
 }
 
-// answering lets the wallet's backend answer inside the broker.
-func answering(service *backend.Service) uplinktest.Handler {
-	return func(topic string, payload []byte) []uplinktest.Publication {
-		answers, err := service.Handle(context.Background(), topic, payload)
+// outcome waits for the payment's end; a stored one gets the moment in which a
+// connected wallet settles it.
+func (s *store) outcome(ctx context.Context, p till.Payment) (till.Payment, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for !p.Final() {
+		next, err := s.client.Get(ctx, p.ID, p.Revision, time.Second)
 		if err != nil {
-			return nil // the terminal resends
+			return p, err
 		}
-		out := make([]uplinktest.Publication, 0, len(answers))
-		for _, a := range answers {
-			out = append(out, uplinktest.Publication(a))
-		}
-		return out
+		p = next
 	}
-}
-
-// openReader finds the field that phones are held to.
-func (s *store) openReader(ctx context.Context, kind string) error {
-	switch kind {
-	case "virtual":
-		s.field = &readertest.DialField{Network: "unix", Address: s.path("reader.sock")}
-		return nil
-	case "pcsc":
-		var err error
-		if s.pcscd, err = readertest.StartPCSCD(ctx, s.path("pcscd")); err != nil {
-			private := err
-			if s.pcscd, err = readertest.SystemPCSCD(); err != nil {
-				return errors.Join(private, err)
-			}
+	const settle = 3 * time.Second // terminal.md: within the deadline the receipt makes it approved
+	for until := time.Now().Add(settle); p.State == string(terminal.Stored) && time.Now().Before(until); {
+		status, err := s.client.Status(ctx)
+		if err != nil || !status.Wallet.Connected {
+			return p, err
 		}
-		s.closing = append(s.closing, s.pcscd.Close)
-		s.field = &readertest.DialField{Network: "tcp", Address: s.pcscd.Address}
-		return nil
+		if p, err = s.client.Get(ctx, p.ID, p.Revision, time.Second); err != nil {
+			return p, err
+		}
 	}
-	return fmt.Errorf("%q: want virtual or pcsc", kind)
+	return p, nil
 }
 
 // close ends everything, the last first, and removes the folder.
 func (s *store) close() error {
 	var errs []error
-	if s.field != nil {
-		s.field.Remove()
-	}
 	if s.daemon != nil {
-		errs = append(errs, s.daemon.stop())
+		errs = append(errs, s.daemon.Stop())
 	}
-	for i := len(s.closing) - 1; i >= 0; i-- {
-		errs = append(errs, s.closing[i]())
+	if s.Store != nil {
+		errs = append(errs, s.Close())
 	}
 	if !s.keep && s.dir != "" {
 		errs = append(errs, os.RemoveAll(s.dir))

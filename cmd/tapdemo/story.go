@@ -7,7 +7,7 @@ import (
 	"io"
 	"time"
 
-	"tapkeeper/reader/readertest"
+	"tapkeeper/lane/lanetest"
 	"tapkeeper/terminal"
 	"tapkeeper/till"
 )
@@ -27,7 +27,7 @@ func tell(ctx context.Context, s *store, out io.Writer) error {
 	t := &teller{store: s, ctx: ctx, out: out}
 	for _, part := range []func() error{t.opening, t.connected, t.offline, t.killed, t.healed} {
 		if err := part(); err != nil {
-			return fmt.Errorf("%w\nthe daemon's log:\n%s", err, s.daemon.tail())
+			return fmt.Errorf("%w\nthe daemon's log:\n%s", err, s.daemon.Tail())
 		}
 	}
 	return nil
@@ -42,12 +42,12 @@ func (t *teller) chapter(text string) {
 
 func (t *teller) opening() error {
 	reader := "virtual reader on a unix socket"
-	if t.pcscd != nil {
-		reader = "PC/SC reader " + t.pcscd.Reader + " of a real pcscd"
+	if t.PCSCD != nil {
+		reader = "PC/SC reader " + t.PCSCD.Reader + " of a real pcscd"
 	}
 	t.say("小茶馆 Tea House: daemon, broker, wallet and phones, in %s", t.dir)
 	t.say("   reader   %s", reader)
-	t.say("   wallet   %s %s, %s %s", liLei.name, yuan(liLei.balanceMinor), hanMeimei.name, yuan(hanMeimei.balanceMinor))
+	t.say("   wallet   %s %s, %s %s", liLei.Name, yuan(liLei.BalanceMinor), hanMeimei.Name, yuan(hanMeimei.BalanceMinor))
 	t.say("   limits   offline at most %s without the wallet's receipt; above ¥200.00 the wallet is asked", yuan(60_00))
 	return t.until(t.ctx, "the wallet is connected", func(s till.Status) bool { return s.Wallet.Connected && s.Clock.Trusted })
 }
@@ -77,7 +77,7 @@ func (t *teller) connected() error {
 
 func (t *teller) offline() error {
 	t.chapter("The network goes off; the shop stays open")
-	if err := t.network.Refuse(true); err != nil {
+	if err := t.Network.Refuse(true); err != nil {
 		return err
 	}
 	if err := t.until(t.ctx, "the link is down", func(s till.Status) bool { return !s.Wallet.Up }); err != nil {
@@ -99,21 +99,23 @@ func (t *teller) offline() error {
 // terminal has seen it.
 func (t *teller) killed() error {
 	t.chapter("The power fails in the middle of a tap: the phone has paid, the terminal has not seen it")
-	p, err := t.client.Open(t.ctx, till.OpenRequest{AmountMinor: 5_00, Currency: currency, OrderRef: "tea-7", Offline: "allow"})
+	p, err := t.open(t.ctx, "tea-7", 5_00)
 	if err != nil {
 		return err
 	}
 	killed := make(chan error, 1)
-	phone := watched{t.phones[liLei.id].wallet, func() { killed <- t.daemon.kill() }}
-	if err := t.field.Present(phone); err != nil {
+	phone := t.Phones[liLei.ID].Watched(func() (leave bool) { killed <- t.daemon.Kill(); return true })
+	if err := t.Field.Present(phone); err != nil {
 		return err
 	}
 	select {
 	case err = <-killed:
+	case <-t.ctx.Done():
+		err = t.ctx.Err()
 	case <-time.After(patience):
 		err = errors.New("the phone was not asked to pay")
 	}
-	t.field.Remove()
+	t.Field.Remove()
 	if err != nil {
 		return err
 	}
@@ -138,7 +140,7 @@ func (t *teller) healed() error {
 	}
 	t.say("   %d messages wait for the wallet's receipt", queue.Total)
 	began := time.Now()
-	if err := t.network.Refuse(false); err != nil {
+	if err := t.Network.Refuse(false); err != nil {
 		return err
 	}
 	drained := func(s till.Status) bool { return s.Wallet.Connected && s.Waiting == 0 && s.Parked == 0 }
@@ -154,13 +156,13 @@ func (t *teller) healed() error {
 }
 
 // sale runs one payment from the till to its outcome.
-func (t *teller) sale(who person, order string, minor int64, w want) (till.Payment, error) {
+func (t *teller) sale(who lanetest.Person, order string, minor int64, w want) (till.Payment, error) {
 	began := time.Now()
-	p, err := t.pay(t.ctx, t.phones[who.id].ready(), order, minor)
+	p, err := t.pay(t.ctx, t.Phones[who.ID].Ready(), order, minor)
 	if err != nil {
 		return p, err
 	}
-	t.say("   %-8s %-9s %s: %s  (%s)", yuan(minor), order, who.name, p.Words(), time.Since(began).Round(time.Millisecond))
+	t.say("   %-8s %-9s %s: %s  (%s)", yuan(minor), order, who.Name, p.Words(), time.Since(began).Round(time.Millisecond))
 	return p, t.check(p, w)
 }
 
@@ -177,44 +179,4 @@ func (t *teller) check(p till.Payment, w want) error {
 		return fmt.Errorf("payment %s came to %v, it must be %v", p.ID, got, w)
 	}
 	return nil
-}
-
-// pay opens a payment, holds the phone to the reader, and waits for what the
-// till is told for good.
-func (s *store) pay(ctx context.Context, phone readertest.Phone, order string, minor int64) (till.Payment, error) {
-	p, err := s.client.Open(ctx, till.OpenRequest{AmountMinor: minor, Currency: currency, OrderRef: order, Offline: "allow"})
-	if err != nil {
-		return p, err
-	}
-	if err := s.field.Present(phone); err != nil {
-		return p, err
-	}
-	p, err = s.outcome(ctx, p)
-	s.field.Remove()
-	return p, err
-}
-
-// outcome waits for the payment's end; a stored one gets the moment in which a
-// connected wallet settles it.
-func (s *store) outcome(ctx context.Context, p till.Payment) (till.Payment, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	for !p.Final() {
-		next, err := s.client.Get(ctx, p.ID, p.Revision, time.Second)
-		if err != nil {
-			return p, err
-		}
-		p = next
-	}
-	const settle = 3 * time.Second // terminal.md: within the deadline the receipt makes it approved
-	for until := time.Now().Add(settle); p.State == string(terminal.Stored) && time.Now().Before(until); {
-		status, err := s.client.Status(ctx)
-		if err != nil || !status.Wallet.Connected {
-			return p, err
-		}
-		if p, err = s.client.Get(ctx, p.ID, p.Revision, time.Second); err != nil {
-			return p, err
-		}
-	}
-	return p, nil
 }
