@@ -66,12 +66,17 @@ func (t *Terminal) answered(ctx context.Context, id ID) bool {
 func (t *Terminal) becomeUnknown(id ID) bool {
 	defer t.locks.lock("payment/" + id.String())()
 	p, err := t.load(id)
-	if err != nil || p.State != Authorising {
+	if err == nil && p.State != Authorising {
 		return false
 	}
 	next := p
 	next.State, next.Reason = Unknown, emv.ReasonTimeout
-	_, err = t.commit(context.Background(), t.change(p, &next, "no answer from the wallet in time"))
+	if err == nil {
+		_, err = t.insist(t.change(p, &next, "no answer from the wallet in time"))
+	}
+	if err != nil {
+		t.fail(fmt.Errorf("store that the outcome of %s is unknown: %w", id, err))
+	}
 	return err == nil
 }
 
@@ -85,7 +90,7 @@ func (t *Terminal) chase(ctx context.Context, id ID, deadline time.Time) {
 		if up, _ := t.wallet.Link(); !up || ctx.Err() != nil {
 			break
 		}
-		t.query(ctx, id)
+		t.workers.Go(func() { t.query(ctx, id) }) // the next moment does not wait for its answer
 	}
 	// The answer to the last query gets as long as the authorisation had.
 	if up, _ := t.wallet.Link(); up && t.waitUntil(ctx, id, time.Now().Add(t.cfg.Bounds.Answer)) {
@@ -135,33 +140,36 @@ func (t *Terminal) query(ctx context.Context, id ID) {
 func (t *Terminal) reverse(id ID, reason emv.Reason, why string) {
 	defer t.locks.lock("payment/" + id.String())()
 	p, err := t.load(id)
-	if err != nil || (p.State != Authorising && p.State != Unknown) {
+	if err == nil && p.State != Authorising && p.State != Unknown {
 		return
 	}
-	if err := t.commitReversal(p, emv.Outcome{Reason: reason}, why); err != nil {
+	if err == nil {
+		err = t.commitReversal(p, reason, nil, why)
+	}
+	if err != nil {
 		t.fail(fmt.Errorf("store the reversal of %s: %w", id, err))
 	}
 }
 
 // commitReversal makes a payment failed with its reversal in the outbox. The
 // caller holds the payment's lock.
-func (t *Terminal) commitReversal(p Payment, out emv.Outcome, why string) error {
+func (t *Terminal) commitReversal(p Payment, reason emv.Reason, abandoned []emv.Unanswered, why string) error {
 	now := time.Now()
 	id, err := newID(now, t.random)
 	if err != nil {
 		return err
 	}
 	next := p
-	next.State, next.Settlement, next.Reason = Failed, Queued, out.Reason
+	next.State, next.Settlement, next.Reason = Failed, Queued, reason
 	if next.AcceptedAt.IsZero() {
 		next.AcceptedAt, next.BusinessDay = now, t.cfg.businessDay(now)
 	}
 	next.owe(sendReversal, id)
 	counts := release(&next)
 	c := t.change(p, &next, why)
-	c.Entries = []Entry{t.entry(&next, sendReversal, id, proof{abandoned: out.Abandoned}, now)}
+	c.Entries = []Entry{t.entry(&next, sendReversal, id, proof{abandoned: abandoned}, now)}
 	c.Counts = counts
 	c.Records = append(c.Records, Record{kindPending, p.ID.String(), nil})
-	_, err = t.commit(context.Background(), c)
+	_, err = t.insist(c)
 	return err
 }

@@ -47,7 +47,7 @@ func (v *visit) dropPending() error {
 	c := v.t.change(v.p, &next, "the phone has not committed; tap again")
 	c.Records = append(c.Records, Record{kindPending, v.p.ID.String(), nil})
 	c.Counts = counts
-	if _, err := v.t.commit(v.ctx, c); err != nil {
+	if _, err := v.t.insist(c); err != nil {
 		return err
 	}
 	v.p, v.pending = next, false
@@ -66,7 +66,7 @@ func (t *Terminal) conclude(v *visit, out emv.Outcome) {
 	defer t.locks.lock("payment/" + v.p.ID.String())()
 	// Whoever hears of the outcome may open the next payment at once.
 	t.unclaim(v.p.ID)
-	seq, err := t.commit(v.ctx, c)
+	seq, err := t.insist(c)
 	if err != nil {
 		// The pending record is still on disk: the next start resolves it.
 		t.fail(fmt.Errorf("store the outcome of %s: %w", v.p.ID, err))

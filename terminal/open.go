@@ -206,7 +206,10 @@ func (t *Terminal) Cancel(ctx context.Context, id ID) (Payment, error) {
 	mine := a != nil && a.id == id
 	spent := mine && a.spent
 	if mine && !spent {
-		a.cancel(errCancelled)
+		a.cancelled = true
+		if a.cancel != nil {
+			a.cancel(errCancelled)
+		}
 	}
 	t.mu.Unlock()
 	if !mine || spent {

@@ -114,7 +114,7 @@ type Payment struct {
 
 // End says how the payment ended, empty while it has not (I7 of terminal.md's
 // ends: a stored payment has ended only when the wallet has answered for it).
-func (p *Payment) End() End {
+func (p Payment) End() End {
 	switch {
 	case p.State == Approved && p.Settlement == Settled:
 		return Paid

@@ -52,10 +52,9 @@ func (t *Terminal) resolve(p Payment) error {
 	defer t.locks.lock("payment/" + p.ID.String())()
 	switch p.State {
 	case Reading:
-		out := emv.Outcome{Reason: emv.ReasonUnknown, Abandoned: t.abandoned(&p)}
-		return t.commitReversal(p, out, "restarted while the phone was asked; it may have paid; reversed")
+		return t.commitReversal(p, emv.ReasonUnknown, t.abandoned(&p), "restarted while the phone was asked; it may have paid; reversed")
 	case Authorising, Unknown:
-		return t.commitReversal(p, emv.Outcome{Reason: emv.ReasonTimeout}, "restarted while the wallet was asked; reversed")
+		return t.commitReversal(p, emv.ReasonTimeout, nil, "restarted while the wallet was asked; reversed")
 	}
 	next, c, err := t.settle(&p, &emv.Outcome{Result: emv.End, Reason: emv.ReasonTimeout}, time.Now())
 	if err != nil {

@@ -110,6 +110,28 @@ func (t *Terminal) change(from Payment, p *Payment, why string) Commit {
 	return c
 }
 
+// insist is commit for what must be kept whatever it takes: while the journal
+// has no room, it tries again, and nobody is told anything meanwhile (I4, I16).
+func (t *Terminal) insist(c Commit) (uint64, error) {
+	for {
+		seq, err := t.commit(context.Background(), c)
+		if !errors.Is(err, ErrStorage) || !t.running() {
+			return seq, err
+		}
+		time.Sleep(retryStorage)
+	}
+}
+
+// retryStorage is the pause before the journal is tried again.
+const retryStorage = 500 * time.Millisecond
+
+// running says whether Run goes on.
+func (t *Terminal) running() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.life != nil && t.life.Err() == nil
+}
+
 // commit makes c durable and tells whoever waits. An uncertain commit stops
 // the terminal: only a fresh start can read the truth.
 func (t *Terminal) commit(ctx context.Context, c Commit) (uint64, error) {
@@ -159,7 +181,7 @@ func (t *Terminal) claim(id ID) error {
 	if t.active != nil {
 		return &BusyError{Payment: t.active.id}
 	}
-	t.active = &active{id: id, cancel: func(error) {}}
+	t.active = &active{id: id}
 	return nil
 }
 

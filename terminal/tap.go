@@ -22,14 +22,17 @@ const (
 func (t *Terminal) attend(life context.Context, id ID) {
 	defer t.unclaim(id)
 	p, err := t.load(id)
-	if err != nil || p.State != AwaitingTap {
+	if err != nil {
+		t.fail(fmt.Errorf("take up payment %s: %w", id, err))
 		return
 	}
 	ctx, cancel := context.WithCancelCause(life)
 	defer cancel(nil)
 	t.mu.Lock()
 	if t.active != nil && t.active.id == id {
-		t.active.cancel = cancel
+		if t.active.cancel = cancel; t.active.cancelled {
+			cancel(errCancelled)
+		}
 	}
 	t.mu.Unlock()
 
@@ -136,6 +139,9 @@ func (v *visit) tap(phone Phone) (emv.Outcome, error) {
 				step = x.Stored()
 			case errors.As(err, &limit): // somebody was faster: decide again
 				step = x.CapReached()
+			case errors.Is(err, ErrStorage): // refused before the phone is asked (I16)
+				_ = phone.Release(0)
+				return v.attempt.GiveUp(emv.ReasonCancelled), nil
 			default:
 				_ = phone.Release(0)
 				return emv.Outcome{}, err

@@ -86,9 +86,10 @@ type Terminal struct {
 
 // active is the payment that has the field.
 type active struct {
-	id     ID
-	cancel context.CancelCauseFunc
-	spent  bool // GENERATE AC may have been sent: it can no longer be cancelled
+	id        ID
+	cancelled bool                    // asked for by the cashier
+	cancel    context.CancelCauseFunc // set once the field is attended
+	spent     bool                    // GENERATE AC may have been sent: it can no longer be cancelled
 }
 
 // Parts are what a terminal is joined from.

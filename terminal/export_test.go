@@ -1,0 +1,77 @@
+package terminal
+
+import (
+	"context"
+
+	"tapkeeper/emv"
+	"tapkeeper/emv/channel"
+	"tapkeeper/uplink/wire"
+)
+
+// What tests of the decisions need to see.
+
+type Verdict struct {
+	State      State
+	Settlement Settlement
+	Messages   []string
+}
+
+func Judge(out *emv.Outcome) Verdict {
+	v := judge(out)
+	var messages []string
+	for _, m := range v.messages {
+		messages = append(messages, string(m))
+	}
+	return Verdict{v.state, v.settlement, messages}
+}
+
+func Compare(here, there []wire.Item) []Difference { return compare(here, there) }
+
+var NewID = newID
+
+// Put stores a payment as a process that died left it.
+func (t *Terminal) Put(p *Payment, records ...Record) error {
+	c := t.change(Payment{}, p, "put by a test")
+	c.Records = append(c.Records, Record{kindOpen, p.ID.String(), []byte(p.ID.String())},
+		Record{kindOrder, p.OrderRef, mustJSON([]ID{p.ID})})
+	c.Records = append(c.Records, records...)
+	_, err := t.commit(context.Background(), c)
+	return err
+}
+
+// PutReserved stores a payment that holds exposure.
+func (t *Terminal) PutReserved(p *Payment) error {
+	counts := t.reserve(p, emv.NewDeviceID([8]byte{1, 2, 3, 4, 5, 6, 7, 8}))
+	c := Commit{Event: []byte("reserve"), Counts: counts}
+	if _, err := t.commit(context.Background(), c); err != nil {
+		return err
+	}
+	return t.Put(p)
+}
+
+// PutStored stores a payment as its outcome APPROVED leaves it, advice and all.
+func (t *Terminal) PutStored(p *Payment) error {
+	if err := t.PutReserved(p); err != nil {
+		return err
+	}
+	out := emv.Outcome{Result: emv.Approved, RecordKind: emv.RecordOffline, Record: someRecord}
+	next, c, err := t.settle(p, &out, p.CreatedAt)
+	if err != nil {
+		return err
+	}
+	*p = next
+	_, err = t.commit(context.Background(), c)
+	return err
+}
+
+// someRecord stands for the evidence of a tap; nobody here looks into it.
+var someRecord = channel.NewSecret([]byte{0xBF, 0x8B, 0x01, 0x00})
+
+// Authorise asks the wallet for a payment in state authorising, and returns at its end.
+func (t *Terminal) Authorise(ctx context.Context, p Payment, seq uint64) {
+	t.authorise(ctx, p, proof{record: []byte{0xBF, 0x8B, 0x01, 0x00}, kind: emv.RecordOnline}, seq)
+}
+
+func (t *Terminal) Fatal() error { return t.failure() }
+
+const KindPending = kindPending
