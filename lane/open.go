@@ -1,6 +1,7 @@
 package lane
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"fmt"
@@ -34,7 +35,23 @@ func (e *PartError) Unwrap() error { return e.Err }
 // Open joins a lane from its configuration. What is wrong with a setting, a key
 // or the configuration data is found before anything is opened; what was opened
 // is closed again when a later part fails.
-func Open(cfg Config, version string, log zerolog.Logger) (l *Lane, err error) {
+func Open(cfg Config, version string, log zerolog.Logger) (*Lane, error) {
+	return open(cfg, version, log, seams{
+		parts:   func(p terminal.Parts) terminal.Parts { return p },
+		receive: func(r receiver) receiver { return r },
+	})
+}
+
+// seams let a test stand between the parts of a lane.
+type seams struct {
+	parts   func(terminal.Parts) terminal.Parts
+	receive func(receiver) receiver
+}
+
+// receiver takes a verified message of the wallet.
+type receiver = func(context.Context, *wire.Message) error
+
+func open(cfg Config, version string, log zerolog.Logger, s seams) (l *Lane, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -58,17 +75,17 @@ func Open(cfg Config, version string, log zerolog.Logger) (l *Lane, err error) {
 	if err := l.openReader(); err != nil {
 		return nil, err
 	}
-	if err := l.openLink(keys.wire); err != nil {
+	if err := l.openLink(keys.wire, s.receive(l.handle)); err != nil {
 		return nil, err
 	}
 	terminalConfig, err := terminalConfig(cfg, data)
 	if err != nil {
 		return nil, err
 	}
-	l.terminal, err = terminal.New(terminalConfig, terminal.Parts{
+	l.terminal, err = terminal.New(terminalConfig, s.parts(terminal.Parts{
 		Journal: journal{l.store, l.clock}, Field: field{l.reader}, Wallet: wallet{l.link}, Keys: keys.wire,
 		Trust: trust{data.hotlist}, Clock: l.clock, Random: rand.Reader,
-	})
+	}))
 	return l, err
 }
 
@@ -190,14 +207,14 @@ func (l *Lane) openReader() error {
 	return nil
 }
 
-func (l *Lane) openLink(keys *wire.Terminal) error {
+func (l *Lane) openLink(keys *wire.Terminal, handle receiver) error {
 	secure, err := tlsConfig(l.cfg.Wallet)
 	if err != nil {
 		return err
 	}
 	l.link, err = uplink.New(uplink.Config{
 		Broker: l.cfg.Wallet.Broker, Terminal: keys, Credentials: credentials(l.cfg.Wallet), TLS: secure,
-		Handle: l.handle, Changed: l.linkChanged, Version: l.version,
+		Handle: handle, Changed: l.linkChanged, Version: l.version,
 		Waiting: func() int64 { waiting, _ := l.store.Depth(); return int64(waiting) },
 	})
 	return err
