@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"tapkeeper/emv/dict"
 )
 
 // maxExchanges bounds a kept dialogue: five taps of a sale (scheme 3.6) with
@@ -13,7 +15,7 @@ const maxExchanges = 160
 // Exchange is one command and its answer, masked: what package dict does not
 // know to be harmless is not in it (I7).
 type Exchange struct {
-	Command []string      `json:"command"`
+	Command []string      `json:"command"` // lines: the header, then what is in it
 	Answer  []string      `json:"answer,omitempty"`
 	Took    time.Duration `json:"took_ns"`
 	Trouble string        `json:"trouble,omitempty"` // no answer was had
@@ -23,6 +25,8 @@ type Exchange struct {
 type Trace struct {
 	Exchanges []Exchange `json:"exchanges"`
 	Left      int        `json:"left_out,omitempty"`
+
+	masks dict.Trace
 }
 
 func (tr *Trace) add(command, answer []byte, took time.Duration, err error) {
@@ -30,11 +34,11 @@ func (tr *Trace) add(command, answer []byte, took time.Duration, err error) {
 		tr.Left++
 		return
 	}
-	x := Exchange{Command: []string{"masked"}, Took: took}
+	x := Exchange{Command: tr.masks.Command(command), Took: took}
 	if err != nil {
 		x.Trouble = "no answer"
 	} else {
-		x.Answer = []string{"masked"}
+		x.Answer = tr.masks.Response(answer)
 	}
 	tr.Exchanges = append(tr.Exchanges, x)
 }

@@ -15,6 +15,7 @@ import (
 // authorising opens a shop with one payment that the wallet is asked about.
 func authorising(t *testing.T) (*shop, terminal.Payment) {
 	s := open(t, &terminaltest.Journal{}).run()
+	synctest.Wait() // Run is under way
 	return s, s.put(s.payment(terminal.Authorising))
 }
 

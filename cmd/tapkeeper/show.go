@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -81,11 +82,8 @@ func printTrace(w io.Writer, exchanges []terminal.Exchange, asJSON bool) error {
 		return printJSON(w, exchanges)
 	}
 	for _, x := range exchanges {
-		for _, line := range x.Command {
-			fmt.Fprintf(w, "> %s\n", line)
-		}
-		for _, line := range x.Answer {
-			fmt.Fprintf(w, "< %s\n", line)
+		for _, line := range slices.Concat(x.Command, x.Answer) {
+			fmt.Fprintln(w, line)
 		}
 		if x.Trouble != "" {
 			fmt.Fprintf(w, "! %s\n", x.Trouble)
