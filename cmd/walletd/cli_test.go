@@ -17,7 +17,7 @@ func TestInitMakesAWholeWallet(t *testing.T) {
 		t.Errorf("init said %q", out)
 	}
 	for name, mode := range map[string]os.FileMode{
-		keysName: 0o600, "phones/alice.json": 0o600, "phones/bob.json": 0o600, "phones/carol.json": 0o600,
+		keysName: 0o600, ledgerName: 0o600, "phones/alice.json": 0o600, "phones/bob.json": 0o600, "phones/carol.json": 0o600,
 		"public/wallet-signing.pem": 0o644, "public/wallet-encryption.pem": 0o644, "public/capk/test/F05441504B-01.toml": 0o644,
 	} {
 		info, err := os.Stat(filepath.Join(dir, name))

@@ -17,7 +17,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
+	"os"
 
 	_ "modernc.org/sqlite" // the database driver "sqlite", without cgo
 )
@@ -53,6 +55,9 @@ type Tx struct {
 // Open opens the ledger file at path and creates it, and its tables, when they
 // are missing. A file written by a newer version is refused.
 func Open(ctx context.Context, path string) (*Ledger, error) {
+	if err := create(path); err != nil {
+		return nil, fmt.Errorf("open ledger %s: %w", path, err)
+	}
 	write, err := sql.Open("sqlite", dsn(path, "immediate"))
 	if err != nil {
 		return nil, fmt.Errorf("open ledger %s: %w", path, err)
@@ -68,6 +73,20 @@ func Open(ctx context.Context, path string) (*Ledger, error) {
 		return nil, errors.Join(fmt.Errorf("open ledger %s: %w", path, err), l.Close())
 	}
 	return l, nil
+}
+
+// create makes a new file that only its owner may read: it tells who paid
+// where. A file that is there is not touched; closing a descriptor of it would
+// drop the locks that this process holds on it.
+func create(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // dsn asks for a write-ahead log with a sync at every commit: the answer that
