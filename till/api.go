@@ -18,6 +18,9 @@ const (
 	maxWait = 120 * time.Second
 	// maxBody is far above any request of this API.
 	maxBody = 64 << 10
+	// settleWait is how long a stored payment is given to become approved while
+	// the wallet is connected: the default bound of an online answer (terminal.md).
+	settleWait = 3 * time.Second
 )
 
 // Payments is what the API needs of a terminal.
@@ -47,12 +50,13 @@ func Handler(version string, p Payments, b Books, o Office) http.Handler {
 	config := huma.DefaultConfig("tapkeeper", version)
 	config.DocsPath = ""     // its page loads scripts from the internet; ours comes with the till pages
 	config.CreateHooks = nil // no $schema links in answers
-	config.Transformers = nil
+	config.Transformers = []huma.Transformer{ownProblems}
 	api := humago.New(mux, config)
 	a := &handlers{payments: p, books: b, office: o}
 	a.registerPayments(api)
 	a.registerOffice(api)
-	return http.MaxBytesHandler(mux, maxBody)
+	describeProblems(api.OpenAPI())
+	return &front{mux}
 }
 
 type handlers struct {
@@ -90,6 +94,7 @@ func (a *handlers) registerPayments(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "open-payment", Method: http.MethodPost, Path: "/v1/payments",
 		Summary: "Open a payment, or find the one that the key or the order names", DefaultStatus: http.StatusCreated,
+		BodyReadTimeout: -1, MaxBodyBytes: -1, // front bounds both
 	}, a.open)
 	huma.Register(api, huma.Operation{
 		OperationID: "get-payment", Method: http.MethodGet, Path: "/v1/payments/{id}", Summary: "A payment as it is on disk",
@@ -115,8 +120,10 @@ func (a *handlers) open(ctx context.Context, in *openInput) (*one, error) {
 	if err != nil {
 		return nil, problemOf(err)
 	}
-	p, err = a.outcome(ctx, p, in.Prefer)
-	return answer(http.StatusCreated, p, err)
+	if p, err = a.outcome(ctx, p, in.Prefer); err != nil {
+		return nil, problemOf(err)
+	}
+	return &one{Status: http.StatusCreated, Location: "/v1/payments/" + p.ID.String(), Body: paymentOf(p)}, nil
 }
 
 func (a *handlers) get(ctx context.Context, in *idInput) (*one, error) {
@@ -131,7 +138,7 @@ func (a *handlers) get(ctx context.Context, in *idInput) (*one, error) {
 		revision = -1
 	}
 	p, err := a.payments.Wait(ctx, id, revision)
-	return answer(http.StatusOK, p, err)
+	return answer(p, err)
 }
 
 func (a *handlers) cancel(ctx context.Context, in *struct {
@@ -142,7 +149,7 @@ func (a *handlers) cancel(ctx context.Context, in *struct {
 		return nil, problemOf(terminal.ErrNotFound)
 	}
 	p, err := a.payments.Cancel(ctx, id)
-	return answer(http.StatusOK, p, err)
+	return answer(p, err)
 }
 
 // outcome waits as long as the till prefers for a state that is told for good.
@@ -154,7 +161,15 @@ func (a *handlers) outcome(ctx context.Context, p terminal.Payment, prefer strin
 	for err == nil && ctx.Err() == nil && !p.State.Ended() {
 		p, err = a.payments.Wait(ctx, p.ID, p.Revision)
 	}
-	return p, err
+	if err != nil || ctx.Err() != nil || p.State != terminal.Stored || p.Settlement != terminal.Queued {
+		return p, err
+	}
+	if s, err := a.office.Status(ctx); err != nil || !s.Wallet.Connected {
+		return p, nil // stored is what there is to tell
+	}
+	settling, stop := context.WithTimeout(ctx, settleWait)
+	defer stop()
+	return a.payments.Wait(settling, p.ID, p.Revision)
 }
 
 type listInput struct {
@@ -212,11 +227,11 @@ func (a *handlers) trace(_ context.Context, in *struct {
 	return out, nil
 }
 
-func answer(status int, p terminal.Payment, err error) (*one, error) {
+func answer(p terminal.Payment, err error) (*one, error) {
 	if err != nil {
 		return nil, problemOf(err)
 	}
-	return &one{Status: status, Location: "/v1/payments/" + p.ID.String(), Body: paymentOf(p)}, nil
+	return &one{Status: http.StatusOK, Body: paymentOf(p)}, nil
 }
 
 // waitOf reads RFC 7240's wait; zero when there is none.

@@ -16,6 +16,10 @@ import (
 	"tapkeeper/terminal"
 )
 
+// patience is what the daemon gets above the time that it was asked to wait; a
+// reconciliation is the slowest of its answers.
+const patience = 20 * time.Second
+
 // maxAnswer bounds what the client reads: a day's list of a busy shop.
 const maxAnswer = 16 << 20
 
@@ -114,6 +118,9 @@ func ask[T any](ctx context.Context, c *Client, method, path string, header http
 }
 
 func (c *Client) call(ctx context.Context, method, path string, header http.Header, in, out any) error {
+	caller := ctx
+	ctx, cancel := context.WithTimeout(ctx, patience+waitOf(header.Get("Prefer")))
+	defer cancel()
 	var body io.Reader
 	if in != nil {
 		raw, err := json.Marshal(in)
@@ -134,8 +141,8 @@ func (c *Client) call(ctx context.Context, method, path string, header http.Head
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
+		if caller.Err() != nil {
+			return caller.Err()
 		}
 		return fmt.Errorf("%w on %s: %w", ErrNoDaemon, c.socket, errors.Unwrap(err))
 	}

@@ -3,7 +3,10 @@ package till
 import (
 	"errors"
 	"net/http"
+	"reflect"
 	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"tapkeeper/terminal"
 )
@@ -18,7 +21,15 @@ type Problem struct {
 	Retry   string `json:"retry" enum:"never,fix,later,same_key,cancel_or_wait"`
 	Hint    string `json:"hint,omitempty"`
 	Payment string `json:"payment_id,omitempty"`
-	Errors  []any  `json:"errors,omitempty"`
+
+	Errors []FieldProblem `json:"errors,omitempty"`
+}
+
+// FieldProblem says what is wrong with one field of a request. It does not
+// repeat the value.
+type FieldProblem struct {
+	Location string `json:"location" doc:"for example body.amount_minor"`
+	Message  string `json:"message"`
 }
 
 func (p *Problem) Error() string {
@@ -57,12 +68,12 @@ func problemOf(err error) error {
 	case errors.As(err, &order):
 		return orderProblem(order)
 	case errors.As(err, &request):
-		return problem(http.StatusUnprocessableEntity, "validation", "fix", err.Error(), "")
+		return problem(http.StatusUnprocessableEntity, "validation", "fix", err.Error(), fixHint)
 	case errors.Is(err, terminal.ErrKeyReused):
 		return problem(http.StatusUnprocessableEntity, "idempotency_key_reused", "fix", err.Error(),
 			"the key or the order stands for another amount; use a new one")
 	case errors.Is(err, terminal.ErrNotFound):
-		return problem(http.StatusNotFound, "payment_not_found", "never", err.Error(), "")
+		return problem(http.StatusNotFound, "payment_not_found", "never", err.Error(), "look it up by its order: tapkeeper show --order REF")
 	case errors.Is(err, terminal.ErrTooLate):
 		return problem(http.StatusConflict, "not_cancelable", "never", err.Error(), "ask for the payment until it has ended")
 	case errors.Is(err, terminal.ErrNotReady):
@@ -71,18 +82,94 @@ func problemOf(err error) error {
 		return problem(http.StatusServiceUnavailable, "reader_unavailable", "later", err.Error(), "plug the reader in, or run: tapkeeper status")
 	case errors.Is(err, terminal.ErrWalletAway):
 		return problem(http.StatusServiceUnavailable, "wallet_unreachable", "later", err.Error(), "check the network, or run: tapkeeper status")
-	case errors.Is(err, terminal.ErrStorage), errors.Is(err, terminal.ErrUncertain):
-		return problem(http.StatusServiceUnavailable, "storage_failed", "later", err.Error(), "free disk space, or run: tapkeeper status")
+	case errors.Is(err, terminal.ErrUncertain):
+		return problem(http.StatusServiceUnavailable, "storage_failed", "same_key", err.Error(), "ask again with the same key or order: the answer tells what is on disk")
+	case errors.Is(err, terminal.ErrStorage):
+		return problem(http.StatusServiceUnavailable, "storage_failed", "later", err.Error(), "free disk space where data_dir is; nothing was charged")
 	}
-	return problem(http.StatusInternalServerError, "internal", "later", "something failed inside; the log has it", "")
+	return problem(http.StatusInternalServerError, "internal", "later", "something failed inside; the log has it", "ask for the payment by its id or order; nothing is charged twice")
 }
 
 func orderProblem(e *terminal.OrderError) *Problem {
-	code, hint := "request_in_progress", "ask for the payment that is open"
+	code, retry, hint := "request_in_progress", "cancel_or_wait", "another key opened this order's payment; wait for it, or cancel it"
 	if e.Payment.State.Ended() {
-		code, hint = "order_already_paid", "the order is paid; ask for its payment"
+		code, retry, hint = "order_already_paid", "never", "the order is paid; ask for its payment"
 	}
-	p := problem(http.StatusConflict, code, "never", e.Error(), hint)
+	p := problem(http.StatusConflict, code, retry, e.Error(), hint)
 	p.Payment = e.Payment.ID.String()
 	return p
+}
+
+// fixHint is for requests that the caller has to correct.
+const fixHint = "correct the field named; /openapi.json says what each takes"
+
+// shownFields bounds how many wrong fields the detail names; all are in errors.
+const shownFields = 3
+
+// ownProblems puts what the HTTP library refuses by itself into the same form
+// as the terminal's refusals.
+func ownProblems(ctx huma.Context, _ string, body any) (any, error) {
+	if _, ours := body.(*Problem); ours {
+		ctx.SetHeader("Content-Language", problemLanguage)
+	}
+	model, ok := body.(*huma.ErrorModel)
+	if !ok {
+		return body, nil
+	}
+	ctx.SetHeader("Content-Language", problemLanguage)
+	p := problemOfStatus(model.Status, model.Detail)
+	var shown []string
+	for _, e := range model.Errors {
+		p.Errors = append(p.Errors, FieldProblem{e.Location, e.Message})
+		if len(shown) < shownFields {
+			shown = append(shown, strings.TrimPrefix(e.Location, "body.")+": "+e.Message)
+		}
+	}
+	if len(shown) > 0 {
+		p.Detail = strings.Join(shown, "; ")
+	}
+	return p, nil
+}
+
+// problemOfStatus is a refusal that was decided by HTTP alone.
+func problemOfStatus(status int, detail string) *Problem {
+	switch status {
+	case http.StatusBadRequest:
+		return problem(status, "malformed", "fix", detail, "send one JSON object as application/json")
+	case http.StatusNotFound:
+		return problem(status, "no_such_resource", "never", detail, "/openapi.json lists what there is")
+	case http.StatusMethodNotAllowed:
+		return problem(status, "method_not_allowed", "fix", detail, "the header Allow names the methods")
+	case http.StatusNotAcceptable:
+		return problem(status, "not_acceptable", "fix", detail, "accept application/json")
+	case http.StatusRequestTimeout:
+		return problem(status, "request_timeout", "same_key", detail, "send the whole request at once")
+	case http.StatusRequestEntityTooLarge:
+		return problem(status, "too_large", "fix", detail, "no request of this API is that long")
+	case http.StatusUnsupportedMediaType:
+		return problem(status, "unsupported_media_type", "fix", detail, "send application/json")
+	case http.StatusUnprocessableEntity:
+		return problem(status, "validation", "fix", detail, fixHint)
+	}
+	return problem(http.StatusInternalServerError, "internal", "later", "something failed inside; the log has it", "ask for the payment by its id or order; nothing is charged twice")
+}
+
+// describeProblems puts our form of a refusal into the API's description, where
+// the library has put its own.
+func describeProblems(doc *huma.OpenAPI) {
+	schemas := doc.Components.Schemas
+	ours := schemas.Schema(reflect.TypeFor[Problem](), true, "Problem")
+	for _, path := range doc.Paths {
+		for _, op := range []*huma.Operation{path.Get, path.Post} {
+			if op == nil {
+				continue
+			}
+			op.Responses["default"] = &huma.Response{
+				Description: "A refusal; its code says why, retry and hint what to do",
+				Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: ours}},
+			}
+		}
+	}
+	delete(schemas.Map(), "ErrorModel")
+	delete(schemas.Map(), "ErrorDetail")
 }
