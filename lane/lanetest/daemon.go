@@ -128,7 +128,7 @@ func (d *Daemon) Stop() error {
 
 // Tail is the end of the daemon's log.
 func (d *Daemon) Tail() string {
-	const lines = 8
+	const lines = 40
 	raw, err := os.ReadFile(d.log)
 	if err != nil {
 		return err.Error()

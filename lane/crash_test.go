@@ -1,0 +1,277 @@
+package lane_test
+
+import (
+	"fmt"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"tapkeeper/lane/lanetest"
+	"tapkeeper/terminal"
+)
+
+// run is one kind of payment, killed at every step of it.
+type run struct {
+	name   string
+	who    lanetest.Person
+	minor  int64
+	online bool           // the network is there
+	state  terminal.State // what it comes to when nobody kills
+}
+
+var runs = []run{
+	{"approved-and-settled", rich, 1_00, true, terminal.Approved},
+	{"asked-and-approved", rich, 250_00, true, terminal.Approved},
+	{"asked-and-refused", poor, 260_00, true, terminal.Declined},
+	{"stored", rich, 1_00, false, terminal.Stored},
+}
+
+// minPoints over all runs: fewer, and the points are not where they should be.
+const minPoints = 40
+
+// stride tries every point, or every fourth with -short.
+func stride() int {
+	if testing.Short() {
+		return 4
+	}
+	return 1
+}
+
+// TestCrash kills the daemon at each step of a payment, restarts it, and holds
+// what comes of the payment against what the till was told and against the
+// wallet's ledger (I1 to I4, I10).
+func TestCrash(t *testing.T) {
+	var all atomic.Int64
+	t.Run("runs", func(t *testing.T) {
+		for _, r := range runs {
+			t.Run(r.name, func(t *testing.T) {
+				t.Parallel()
+				all.Add(int64(r.everyPoint(t)))
+			})
+		}
+		t.Run("same-order-again", func(t *testing.T) {
+			t.Parallel()
+			all.Add(int64(sameOrderAgain(t)))
+		})
+		for _, first := range []string{"after " + generateAC, "before the wallet is asked"} {
+			t.Run("killed-again "+first, func(t *testing.T) {
+				t.Parallel()
+				all.Add(int64(killedAgain(t, first)))
+			})
+		}
+	})
+	t.Logf("%d points over all", all.Load())
+	if n := int(all.Load()) * stride(); n < minPoints && !t.Failed() {
+		t.Errorf("only %d points, want at least %d", n, minPoints)
+	}
+}
+
+// everyPoint kills at point 1, 2, 3, … of one payment each, until one is through.
+func (r run) everyPoint(t *testing.T) (points int) {
+	s := newShop(t)
+	began := time.Now()
+	s.open()
+	for k := 1; ; k += stride() {
+		if !r.online {
+			s.network(false)
+			_, _ = s.until("the link is down", func(a answer) bool { return !a.Up })
+		}
+		order := fmt.Sprintf("%s-%d", r.name, k)
+		told, killed := s.pay(r, order, strconv.Itoa(k))
+		dying := s.heard.dying
+		if killed {
+			points++
+			if err := s.start(""); err != nil {
+				t.Fatal(err)
+			}
+			s.heard.dying = dying
+		} else if last := told[len(told)-1]; last.State != r.state {
+			t.Fatalf("nobody killed, and the payment came to %s, want %s:%s", last.State, r.state, describe(told))
+		}
+		s.network(true)
+		payments := s.audit(order, told)
+		if s.phoneAnswered.Load() {
+			s.knows(payments)
+		}
+		if !killed {
+			break
+		}
+	}
+	s.stop()
+	t.Logf("%s: %d points, %s", r.name, points, time.Since(began).Round(time.Millisecond))
+	return points
+}
+
+// open starts the daemon for the first time.
+func (s *shop) open() {
+	s.t.Helper()
+	if err := s.start(""); err != nil {
+		s.t.Fatal(err)
+	}
+	s.connected()
+}
+
+func (s *shop) connected() {
+	s.t.Helper()
+	if _, err := s.until("the wallet is connected", func(a answer) bool { return a.Connected }); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// pay opens a payment with a phone in the field, and returns what the till was
+// told until the daemon killed itself, or until nothing moves any more.
+func (s *shop) pay(r run, order, kill string) (told []terminal.Payment, killed bool) {
+	s.t.Helper()
+	s.tap(r.who)
+	defer s.away()
+	s.tell("pay %s %d key-%s %s", order, r.minor, order, kill)
+	_, err := s.until("the payment is through", func(answer) bool {
+		last, ok := s.heard.last(order)
+		return ok && (last.End() != "" || !r.online && last.State.Ended())
+	})
+	if err == nil {
+		err = s.quiet()
+	}
+	return s.heard.toldOf(order), err != nil
+}
+
+// quiet waits until no further points are passed, and disarms.
+func (s *shop) quiet() error {
+	s.t.Helper()
+	const still = 30 * time.Millisecond
+	passed := -1
+	for {
+		a, err := s.ask("status")
+		if err != nil {
+			return err
+		}
+		if a.Points == passed {
+			_, err = s.ask("disarm")
+			return err
+		}
+		passed = a.Points
+		time.Sleep(still)
+	}
+}
+
+// sameOrderAgain kills at each point, and lets the till ask again after the
+// restart: with the same key, which names the payment for ever (I13), and with
+// a new one, which makes a second payment only when the first is not paid (I10).
+func sameOrderAgain(t *testing.T) (points int) {
+	r := run{"same-order-again", rich, 1_00, true, terminal.Approved}
+	s := newShop(t)
+	began := time.Now()
+	s.open()
+	for k := 1; ; k += stride() {
+		order := fmt.Sprintf("again-%d", k)
+		told, killed := s.pay(r, order, strconv.Itoa(k))
+		if !killed {
+			s.audit(order, told)
+			break
+		}
+		points++
+		dying := s.heard.dying
+		if err := s.start(""); err != nil {
+			t.Fatal(err)
+		}
+		s.heard.dying = dying
+		first := s.sameKey(r, order, told)
+		told = append(told, s.heard.toldOf(order)...)
+		s.newKey(r, order, first)
+		s.audit(order, append(told, s.heard.toldOf(order)...))
+	}
+	s.stop()
+	t.Logf("%s: %d points, %s", r.name, points, time.Since(began).Round(time.Millisecond))
+	return points
+}
+
+// sameKey repeats the request at once, and returns the payment that it names.
+func (s *shop) sameKey(r run, order string, told []terminal.Payment) terminal.Payment {
+	s.t.Helper()
+	before := s.must("order %s", order).Order
+	s.pay(r, order, "")
+	again := s.heard.toldOf(order)
+	if len(again) == 0 {
+		refused, _ := s.heard.refusal(order)
+		s.t.Fatalf("killed at %s: the same request was refused: %s", s.heard.dying, refused.Text)
+	}
+	for _, known := range append(before, told...) {
+		if known.ID != again[0].ID {
+			s.t.Fatalf("killed at %s: the same key made payment %s beside %s", s.heard.dying, again[0].ID, known.ID)
+		}
+	}
+	return again[len(again)-1]
+}
+
+// newKey asks for the same order with another key.
+func (s *shop) newKey(r run, order string, first terminal.Payment) {
+	s.t.Helper()
+	s.tap(r.who)
+	defer s.away()
+	s.tell("pay %s %d key-%s-2", order, r.minor, order)
+	paid := first.State == terminal.Approved || first.State == terminal.Stored
+	_, err := s.until("the second request is answered", func(answer) bool {
+		_, refused := s.heard.refusal(order)
+		last, _ := s.heard.last(order)
+		return refused || last.ID != first.ID && last.End() != ""
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	refused, wasRefused := s.heard.refusal(order)
+	switch {
+	case wasRefused != paid:
+		s.t.Fatalf("killed at %s: the first payment is %s, a second one was refused: %v %s", s.heard.dying, first.State, wasRefused, refused.Text)
+	case wasRefused && (refused.Holder == nil || *refused.Holder != first.ID):
+		s.t.Fatalf("killed at %s: refused with %s, want the payment that has the order", s.heard.dying, refused.Text)
+	}
+	if last, _ := s.heard.last(order); !wasRefused && (last.Attempt != first.Attempt+1 || last.End() != terminal.Paid) {
+		s.t.Fatalf("killed at %s: the second payment is attempt %d, %s", s.heard.dying, last.Attempt, last.State)
+	}
+}
+
+// killedAgain kills at a point, and then at each point of the recovery and of
+// what the wallet has to say about it.
+func killedAgain(t *testing.T, first string) (points int) {
+	r := run{"killed-again", rich, 250_00, true, terminal.Failed}
+	if first == "after "+generateAC {
+		r.minor = 1_00
+	}
+	s := newShop(t)
+	began := time.Now()
+	s.open()
+	for k := 1; ; k += stride() {
+		order := fmt.Sprintf("twice-%d", k)
+		told, killed := s.pay(r, order, first)
+		if !killed {
+			t.Fatalf("point %q was not reached", first)
+		}
+		err := s.start(strconv.Itoa(k))
+		if err == nil {
+			_, err = s.until("the outbox is empty", func(a answer) bool { return a.Waiting == 0 })
+		}
+		if err == nil {
+			err = s.quiet()
+		}
+		if err != nil {
+			points++
+			dying := s.heard.dying
+			if err := s.start(""); err != nil {
+				t.Fatal(err)
+			}
+			s.heard.dying = first + ", then " + dying
+		}
+		payments := s.audit(order, told)
+		s.knows(payments)
+		if last := payments[len(payments)-1]; last.End() != terminal.NotPaid || last.Settlement != terminal.Reversed {
+			t.Fatalf("killed at %s: want it reversed:%s", s.heard.dying, describe(payments))
+		}
+		if err == nil {
+			break
+		}
+	}
+	s.stop()
+	t.Logf("killed again %s: %d points, %s", first, points, time.Since(began).Round(time.Millisecond))
+	return points
+}
