@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
 
+	"tapkeeper/emv"
 	firmwareconfig "tapkeeper/firmware-config"
 	"tapkeeper/firmware-config/bundle"
 	"tapkeeper/queue"
@@ -156,6 +158,8 @@ func terminalConfig(cfg Config, d data) (terminal.Config, error) {
 	}
 	kernel := d.bundle.Terminal
 	kernel.ID, kernel.MerchantID = cfg.TerminalID, cfg.Merchant
+	kernel.Issuers = &emv.IssuerCache{}
+	kernel.Relay.Calibration = calibration(cfg, d.bundle)
 	bounds := terminal.DefaultBounds()
 	bounds.Answer = time.Duration(cfg.Wallet.AnswerMS) * time.Millisecond
 	bounds.DayStart = time.Duration(start.Hour())*time.Hour + time.Duration(start.Minute())*time.Minute
@@ -166,6 +170,24 @@ func terminalConfig(cfg Config, d data) (terminal.Config, error) {
 			PerDevice: d.bundle.Limits.PerDevice, OldestAge: d.bundle.Limits.Age,
 		},
 	}, nil
+}
+
+// calibration is what the reader itself adds to an exchange, as its profile
+// says (scheme 5.7); nothing when no profile knows the reader.
+func calibration(cfg Config, b *bundle.Bundle) time.Duration {
+	if cfg.Reader.Kind == "virtual" {
+		p, _ := b.Profile("virtual")
+		return p.RelayOffset
+	}
+	best, length := time.Duration(0), -1
+	for _, p := range b.Profiles {
+		for _, part := range p.Match {
+			if p.Transport == cfg.Reader.Kind && len(part) > length && strings.Contains(cfg.Reader.Name, part) {
+				best, length = p.RelayOffset, len(part) // the longest name knows the reader best
+			}
+		}
+	}
+	return best
 }
 
 func (l *Lane) openStore(master []byte) error {

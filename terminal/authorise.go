@@ -17,7 +17,7 @@ const keepAnswer = 2 * time.Second
 // (terminal.md, "Unknown has one bound"). The question is sent once and never
 // stored in the outbox: an unanswered ARQC is not an acceptance.
 func (t *Terminal) authorise(ctx context.Context, p Payment, proof proof, seq uint64) {
-	header := wire.Header{ID: *p.Request, Sequence: seq, Time: p.AcceptedAt}
+	header := wire.Header{ID: *p.Request, Sequence: messageNumber(seq, 0), Time: p.AcceptedAt}
 	message, err := t.keys.Seal(header, t.message(&p, sendAuthorisation, proof))
 	if err != nil {
 		t.fail(fmt.Errorf("seal the authorisation of %s: %w", p.ID, err))
@@ -167,7 +167,7 @@ func (t *Terminal) commitReversal(p Payment, reason emv.Reason, abandoned []emv.
 	next.owe(sendReversal, id)
 	counts := release(&next)
 	c := t.change(p, &next, why)
-	c.Entries = []Entry{t.entry(&next, sendReversal, id, proof{abandoned: abandoned}, now)}
+	c.Entries = []Entry{t.entry(&next, sendReversal, id, 0, proof{abandoned: abandoned}, now)}
 	c.Counts = counts
 	c.Records = append(c.Records, Record{kindPending, p.ID.String(), nil})
 	_, err = t.insist(c)

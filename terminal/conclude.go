@@ -35,11 +35,13 @@ func (v *visit) storePending(pending *emv.Pending) error {
 		return err
 	}
 	v.p, v.pending = next, true
+	v.asked++
 	return nil
 }
 
 // dropPending goes back to waiting for a tap when the phone has said that it
-// did not commit (scheme 8.6.1).
+// did not commit (scheme 8.6.1). After a second question the record stays until
+// the outcome: it also holds what an earlier phone was asked and never answered.
 func (v *visit) dropPending() error {
 	next := v.p
 	next.State = AwaitingTap
@@ -93,14 +95,14 @@ func (t *Terminal) settle(p *Payment, out *emv.Outcome, now time.Time) (Payment,
 		next.TVR = fmt.Sprintf("%X", out.TVR[:])
 	}
 	var entries []Entry
-	for _, kind := range v.messages {
+	for place, kind := range v.messages {
 		id, err := newID(now, t.random)
 		if err != nil {
 			return Payment{}, Commit{}, err
 		}
 		next.owe(kind, id)
 		if kind != sendAuthorisation {
-			entries = append(entries, t.entry(&next, kind, id, proofOf(out), now))
+			entries = append(entries, t.entry(&next, kind, id, place, proofOf(out), now))
 		}
 	}
 	var counts []Count
@@ -139,13 +141,22 @@ func (p *Payment) owe(kind outgoing, id ID) {
 	}
 }
 
+// messagesPerCommit keeps the numbers of messages apart that one commit sends:
+// a wallet refuses a known number with other content. An outcome owes at most
+// two, a reversal and a report.
+const messagesPerCommit = 4
+
+// messageNumber is the sequence number of a message: of its commit, and its
+// place among the messages of that commit.
+func messageNumber(seq uint64, place int) uint64 { return seq*messagesPerCommit + uint64(place) }
+
 // entry is the outbox entry of a message; its bytes are made in the commit.
-func (t *Terminal) entry(p *Payment, kind outgoing, id ID, proof proof, now time.Time) Entry {
+func (t *Terminal) entry(p *Payment, kind outgoing, id ID, place int, proof proof, now time.Time) Entry {
 	data := t.message(p, kind, proof)
 	return Entry{
 		ID: id.String(), Group: p.ID.String(), Kind: string(kind),
 		Seal: func(seq uint64) ([]byte, error) {
-			return t.keys.Seal(wire.Header{ID: id, Sequence: seq, Time: now}, data)
+			return t.keys.Seal(wire.Header{ID: id, Sequence: messageNumber(seq, place), Time: now}, data)
 		},
 	}
 }

@@ -47,7 +47,16 @@ func judge(out *emv.Outcome) verdict {
 	default:
 		v.state, v.why = endState(out.Reason), "the tap ended without a decision"
 	}
-	return v.withRecord(out)
+	return v.withAbandoned(out).withRecord(out)
+}
+
+// withAbandoned reverses a payment by id when an earlier phone of the same
+// sale may have paid: its answer was never obtained (scheme 8.6.5).
+func (v verdict) withAbandoned(out *emv.Outcome) verdict {
+	if len(out.Abandoned) > 0 && len(v.messages) == 0 {
+		v.settlement, v.messages = Queued, []outgoing{sendReversal}
+	}
+	return v
 }
 
 // withRecord adds the message that the outcome's evidence record asks for

@@ -31,6 +31,8 @@ func TestJudge(t *testing.T) {
 		{emv.Outcome{Result: emv.End, Reason: emv.ReasonProtocol}, "{failed none []}"},
 		{emv.Outcome{Result: emv.End, Reason: emv.ReasonProtocol, RecordKind: emv.RecordReversal}, "{failed queued [reversal]}"},
 		{emv.Outcome{Result: emv.End, Reason: emv.ReasonMAC, RecordKind: emv.RecordSuspect}, "{failed none [report]}"},
+		{emv.Outcome{Result: emv.Declined, RecordKind: emv.RecordDeclined, Abandoned: []emv.Unanswered{{1}}}, "{declined queued [reversal report]}"},
+		{emv.Outcome{Result: emv.End, Reason: emv.ReasonNoWallet, Abandoned: []emv.Unanswered{{1}}}, "{failed queued [reversal]}"},
 		{emv.Outcome{Result: emv.OtherInterface, Reason: emv.ReasonLimits}, "{failed none []}"},
 	} {
 		if got := fmt.Sprint(terminal.Judge(&c.out)); got != c.want {

@@ -51,7 +51,9 @@ type visit struct {
 	p       Payment
 	ctx     context.Context
 	attempt *emv.Attempt
-	pending bool // on disk: the phone may have been asked to pay
+	pending bool         // on disk: the phone may have been asked to pay
+	asked   int          // how many pending records this sale has stored
+	key     *emv.KeyPair // for the next tap
 	trace   Trace
 }
 
@@ -65,6 +67,10 @@ func (v *visit) taps() (out emv.Outcome, err error) {
 	v.attempt = attempt
 	deadline := v.p.ExpiresAt
 	for {
+		// Made while nobody waits: it is time that the tap does not have.
+		if v.key, err = emv.NewKeyPair(v.t.random); err != nil {
+			return out, fmt.Errorf("draw a key: %w", err)
+		}
 		phone, err := v.await(deadline)
 		if err != nil {
 			return v.gaveUp(err), nil
@@ -73,7 +79,7 @@ func (v *visit) taps() (out emv.Outcome, err error) {
 		if err != nil || out.Final() {
 			return out, err
 		}
-		if v.pending && !out.KeepPending {
+		if v.pending && !out.KeepPending && v.asked == 1 {
 			if err = v.dropPending(); err != nil {
 				return out, err
 			}
@@ -125,6 +131,7 @@ func (v *visit) gaveUp(cause error) emv.Outcome {
 func (v *visit) tap(phone Phone) (emv.Outcome, error) {
 	v.t.setHint(v.p.ID, HintHoldStill)
 	x := v.attempt.Activate(v.t.moment(&v.p), v.t.random)
+	x.UseKey(v.key)
 	step := x.Start()
 	for step.Outcome == nil {
 		switch {
