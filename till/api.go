@@ -94,7 +94,7 @@ func (a *handlers) registerPayments(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "open-payment", Method: http.MethodPost, Path: "/v1/payments",
 		Summary: "Open a payment, or find the one that the key or the order names", DefaultStatus: http.StatusCreated,
-		BodyReadTimeout: -1, MaxBodyBytes: -1, // front bounds both
+		BodyReadTimeout: -1, MaxBodyBytes: -1, // front has read it; a deadline set now would end the wait
 	}, a.open)
 	huma.Register(api, huma.Operation{
 		OperationID: "get-payment", Method: http.MethodGet, Path: "/v1/payments/{id}", Summary: "A payment as it is on disk",

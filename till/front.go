@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"time"
 )
 
 const (
@@ -33,9 +32,6 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	// The server's read deadline has done its work. Left in place it would end a
-	// request that waits for an outcome: net/http takes it for a lost caller.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // not there in tests without a connection
 	f.mux.ServeHTTP(w, r)
 }
 
