@@ -23,6 +23,7 @@ export GOFLAGS := $(filter-out -buildvcs%,$(shell go env GOFLAGS)) -buildvcs=fal
 READER ?= virtual
 TIME ?= 10m
 SEED ?= 1
+TAPS ?= 300
 
 # A real reader needs C: scard links against libpcsclite.
 CGO_PARTS = gcc libc6-dev pkg-config libpcsclite-dev
@@ -71,6 +72,9 @@ lint: format ## gofmt, vet, staticcheck, govulncheck
 
 bench: ## the figures of docs/results.md, on this machine
 	@CGO_ENABLED=$(CGO) go test -run '^$$' -bench . -benchmem $(BENCH)
+	@mkdir -p bin
+	@CGO_ENABLED=0 go build -o bin/ ./cmd/tapkeeper ./cmd/tapdemo
+	@bin/tapdemo -taps $(TAPS)
 
 soak: ## long fuzz and crash loops: make soak TIME=10m SEED=1
 	@CGO_ENABLED=$(CGO) .ci/soak $(TIME) $(SEED)
