@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -235,6 +236,47 @@ func TestGroupCommit(t *testing.T) {
 	t.Logf("%d commits, %d syncs", want, syncs.Load())
 	if r := verify(t, reopen(t, s, dir)); r.Head.Seq != want || r.Records != want {
 		t.Errorf("after reopening: %+v", r)
+	}
+}
+
+// A refusal may rest on a commit of the same batch: it is told after that one is
+// durable, not before.
+func TestRefusalWaitsForTheBatch(t *testing.T) {
+	s, _ := fresh(t)
+	writes := make(chan struct{})
+	s.commitTxn = func(txn *badger.Txn) error { <-writes; return txn.Commit() }
+	answers := make(chan error, 3)
+	send := func(c Commit) {
+		go func() {
+			c.Event = []byte("e")
+			_, err := s.Commit(context.Background(), c)
+			answers <- err
+		}()
+	}
+	send(Commit{})
+	time.Sleep(50 * time.Millisecond) // the committer is in the first write
+	for range 2 {
+		send(Commit{Guards: []Guard{{"order", "o", nil}}, Records: []Record{{"order", "o", []byte("p")}}})
+	}
+	time.Sleep(50 * time.Millisecond) // both line up behind it
+	writes <- struct{}{}
+	if err := <-answers; err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-answers:
+		t.Errorf("answered before the batch was durable: %v", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	writes <- struct{}{}
+	first, second := <-answers, <-answers
+	if first == nil {
+		first = second
+	} else if second != nil {
+		t.Error(second)
+	}
+	if !errors.Is(first, ErrConflict) {
+		t.Errorf("two commits on one guard: %v", first)
 	}
 }
 

@@ -361,6 +361,11 @@ func TestTampering(t *testing.T) {
 			k := raw(s, "payment", "p1")
 			return txn.Set(k, s.ring.seal(k, 2, named("p1", []byte("old"))))
 		}, DamageError{What: "record", Key: "p1"}, false},
+		{"the same value under an earlier number, well sealed", func(s *Store, txn *badger.Txn) error {
+			k := raw(s, "payment", "p1")
+			_, plain, err := s.ring.open(k, stored(s, txn, k))
+			return errors.Join(err, txn.Set(k, s.ring.seal(k, 2, plain)))
+		}, DamageError{What: "record", Key: "p1"}, false},
 		{"record never committed, well sealed", func(s *Store, txn *badger.Txn) error {
 			k := raw(s, "payment", "px")
 			return txn.Set(k, s.ring.seal(k, 2, named("px", []byte("new"))))
