@@ -35,14 +35,12 @@ func (l *Lane) Status() (Status, error) {
 	}
 	s := Status{
 		Version: l.version, Merchant: l.cfg.Merchant, Terminal: l.cfg.Terminal, Since: l.since,
-		Day: l.terminal.BusinessDay(now), Reader: l.reader.Name(), ReaderState: reader.Ready,
+		Day: l.terminal.BusinessDay(now), Reader: l.reader.Name(),
 		Broker: l.cfg.Wallet.Broker, Link: l.link.Status(),
 		Exposure:    Exposure{held.Payments, held.SumMinor},
 		MaxExposure: Exposure{most.Payments, most.SumMinor},
 	}
-	if r, ok := l.reader.(reader.Stater); ok {
-		s.ReaderState = r.State()
-	}
+	_, s.ReaderState = l.Reader()
 	s.ClockTrusted, s.ClockWhy = l.clock.judge(now)
 	s.Waiting, s.Parked = l.store.Depth()
 	return s, nil
@@ -55,4 +53,12 @@ func (l *Lane) Entries(limit int) (waiting, parked []queue.Stored, err error) {
 	}
 	parked, err = l.store.Parked()
 	return waiting, parked, err
+}
+
+// Reader is the reader's name and what it is doing. It is cheap and never blocks.
+func (l *Lane) Reader() (string, reader.State) {
+	if r, ok := l.reader.(reader.Stater); ok {
+		return l.reader.Name(), r.State()
+	}
+	return l.reader.Name(), reader.Ready
 }

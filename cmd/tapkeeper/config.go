@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -24,21 +25,25 @@ type tillConfig struct {
 	Socket string `toml:"socket"` // default /run/tapkeeper/tapkeeper.sock
 }
 
-// maxConfig is far above any configuration; a wrong path must not fill the memory.
-const maxConfig = 1 << 20
+const (
+	// maxConfig is far above any configuration; a wrong path must not fill the memory.
+	maxConfig = 1 << 20
+	// maxSocketPath is what the kernel takes (unix(7): 108 bytes with the last zero).
+	maxSocketPath = 107
+)
 
 // loadConfig reads a file strictly: unknown keys and wrong types are refused
 // with their line.
 func loadConfig(path string) (config, error) {
 	var c config
-	raw, err := os.ReadFile(path)
+	raw, err := readBounded(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return c, refuse(path, "no such file", "name it with --config FILE; docs/operations.md has an example")
 	case err != nil:
-		return c, refuse(path, err.Error(), "the daemon's user must be able to read it")
+		return c, refuse(path, reasonOf(err), "--config names a file that the daemon's user can read")
 	case len(raw) > maxConfig:
-		return c, refuse(path, "too large for a configuration", "")
+		return c, refuse(path, "too large for a configuration", "--config names another file than it should")
 	}
 	d := toml.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
@@ -48,10 +53,34 @@ func loadConfig(path string) (config, error) {
 	if c.Till.Socket == "" {
 		c.Till.Socket = defaultSocket
 	}
-	if !filepath.IsAbs(c.Till.Socket) {
-		return c, &lane.FieldError{Field: "till.socket", Want: "an absolute path", Found: c.Till.Socket}
+	err = c.Validate()
+	if err == nil && (!filepath.IsAbs(c.Till.Socket) || len(c.Till.Socket) > maxSocketPath) {
+		err = &lane.FieldError{Field: "till.socket", Want: fmt.Sprintf("an absolute path of at most %d bytes", maxSocketPath), Found: c.Till.Socket}
 	}
-	return c, c.Validate()
+	if err != nil {
+		return c, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+// readBounded reads a little more than a configuration may have, so that too
+// much is noticed.
+func readBounded(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // only read
+	return io.ReadAll(io.LimitReader(f, maxConfig+1))
+}
+
+// reasonOf is an error of a file without the path, which stands before it.
+func reasonOf(err error) string {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err.Error()
+	}
+	return err.Error()
 }
 
 func decodeError(path string, err error) error {

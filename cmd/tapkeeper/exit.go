@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"net/http"
 	"strings"
+	"syscall"
 
 	"tapkeeper/firmware-config/bundle"
 	"tapkeeper/lane"
 	"tapkeeper/queue"
+	"tapkeeper/reader"
 	"tapkeeper/reader/pcsc"
 	"tapkeeper/till"
 )
@@ -71,6 +75,8 @@ func classify(err error) *failure {
 		return &failure{exitConfig, err, "build with cgo and libpcsclite-dev, or install the packaged binary"}
 	case errors.As(err, &part):
 		return classifyPart(part)
+	case errors.Is(err, till.ErrNoDaemon) && errors.Is(err, fs.ErrPermission):
+		return &failure{exitUnavailable, err, "the socket is open to the daemon's user and group: usermod -aG tapkeeper USER"}
 	case errors.Is(err, till.ErrNoDaemon):
 		return &failure{exitUnavailable, err, "start it with: tapkeeper serve --config FILE, or name its socket with --socket"}
 	case errors.Is(err, context.Canceled):
@@ -82,20 +88,30 @@ func classify(err error) *failure {
 func classifyProblem(p *till.Problem) *failure {
 	code := exitUnexpected
 	switch {
-	case p.Status == 503:
+	case p.Status == http.StatusServiceUnavailable:
 		code = exitUnavailable
-	case p.Status == 409:
+	case p.Retry == "same_key", p.Retry == "cancel_or_wait":
 		code = exitTryAgain
-	case p.Status == 400, p.Status == 404, p.Status == 422:
+	case p.Status < http.StatusInternalServerError:
 		code = exitUsage
 	}
-	return &failure{code, p, p.Hint}
+	hint := p.Hint
+	if hint == "" {
+		hint = "see the daemon's log"
+	}
+	return &failure{code, p, hint}
 }
 
 func classifyPart(p *lane.PartError) *failure {
 	switch {
 	case errors.Is(p, queue.ErrLocked):
 		return &failure{exitTryAgain, p, "another daemon runs on this data folder; stop it first: systemctl stop tapkeeper"}
+	case errors.Is(p, till.ErrInUse):
+		return &failure{exitTryAgain, p, "another daemon answers on till.socket; stop it first: systemctl stop tapkeeper"}
+	case errors.Is(p, reader.ErrBusy):
+		return &failure{exitTryAgain, p, "another process uses this reader; stop it first"}
+	case errors.Is(p, fs.ErrPermission), errors.Is(p, syscall.ENOTDIR):
+		return &failure{exitConfig, p, "the path must be in a folder that the daemon's user owns; see docs/operations.md, Settings"}
 	case errors.Is(p, queue.ErrKey):
 		return &failure{exitConfig, p, "keys.journal_master must name the key that this journal was made with"}
 	case errors.Is(p, queue.ErrFull):

@@ -60,13 +60,13 @@ network drops and power cuts, and settles them with the wallet.
   tapkeeper recon                    compare the day with the wallet
   tapkeeper status                   the lane at a glance`,
 		Version: version, SilenceErrors: true, SilenceUsage: true,
-		Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.PersistentFlags().StringVar(&s.socket, "socket", socketFromEnvironment(), "the daemon's socket")
 	root.PersistentFlags().BoolVar(&s.json, "json", false, "print JSON")
 	root.AddCommand(newServe(s), newPay(s), newShow(s), newQueue(s), newRecon(s), newStatus(s))
-	for _, c := range root.Commands() {
+	for _, c := range append(root.Commands(), root) {
 		positional := c.Args
 		c.Args = func(c *cobra.Command, args []string) error {
 			if positional == nil {
@@ -90,7 +90,7 @@ func socketFromEnvironment() string {
 
 // usage marks an error as the caller's own.
 func usage(err error) error {
-	return &failure{code: exitUsage, err: err, hint: "tapkeeper --help"}
+	return &failure{code: exitUsage, err: err, hint: "tapkeeper --help, or tapkeeper VERB --help"}
 }
 
 var errNotApproved = errors.New("not approved")

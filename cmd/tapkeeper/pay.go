@@ -16,6 +16,8 @@ import (
 const (
 	// cancelWait bounds the cancel after an interrupt.
 	cancelWait = 5 * time.Second
+	// minExpires and maxExpires are what the till's API takes.
+	minExpires, maxExpires = 5 * time.Second, 5 * time.Minute
 )
 
 func newPay(s *shared) *cobra.Command {
@@ -23,6 +25,11 @@ func newPay(s *shared) *cobra.Command {
 	var expires time.Duration
 	c := &cobra.Command{
 		Use: "pay AMOUNT --order REF", Short: "Take a payment, and follow it to its outcome",
+		Long: `Open a payment and tell every change until its outcome. Ctrl-C cancels it while
+no phone has been asked to pay.
+
+The exit status is 0 when it is approved or stored, 1 when it is not; the same
+order is never paid twice: run it again when an answer was lost.`,
 		Example: "  tapkeeper pay 12.50 --order 1001",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) (err error) {
@@ -31,6 +38,9 @@ func newPay(s *shared) *cobra.Command {
 			}
 			if r.OrderRef == "" {
 				return usage(errors.New("--order REF: the till's own reference of this order is missing"))
+			}
+			if expires < minExpires || expires > maxExpires || expires%time.Second != 0 {
+				return usage(fmt.Errorf("--expires %s: want whole seconds from %s to %s", expires, minExpires, maxExpires))
 			}
 			r.ExpiresIn = int(expires / time.Second)
 			return pay(c.Context(), c.OutOrStdout(), till.NewClient(s.socket), r, s.json)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -143,6 +144,8 @@ func troubleOf(s till.Status) error {
 		return &failure{exitUnavailable, fmt.Errorf("reader: %s", s.Reader.Trouble), "plug the reader in, check that pcscd runs: systemctl status pcscd.socket"}
 	case !s.Wallet.Up:
 		return &failure{exitUnavailable, fmt.Errorf("wallet: %s", s.Wallet.Trouble), "taps are accepted within the offline limits meanwhile; check the network and wallet.broker"}
+	case !s.Wallet.Connected:
+		return &failure{exitUnavailable, errors.New("wallet: the broker is connected, the wallet was not heard"), "taps are accepted within the offline limits meanwhile; ask the wallet's operator"}
 	case !s.Clock.Trusted:
 		return &failure{exitUnavailable, fmt.Errorf("clock: %s", s.Clock.Why), "start time synchronisation: timedatectl set-ntp true"}
 	}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"tapkeeper/lane"
+	"tapkeeper/reader"
 	"tapkeeper/till"
 )
 
@@ -21,7 +22,19 @@ func newServe(*shared) *cobra.Command {
 	var path string
 	c := &cobra.Command{
 		Use: "serve", Short: "Run the daemon",
+		Long: `Run the daemon until it is stopped. It logs to standard error: JSON, or lines for
+eyes on a terminal. TAPKEEPER_LOG=debug tells more.
+
+A reader that is not there and a wallet that cannot be reached do not end it:
+tapkeeper status says so. Exit status 3 is a refused configuration, 75 another
+daemon on the same data folder or socket.`,
+		Example: "  tapkeeper serve --config /etc/tapkeeper/tapkeeper.toml",
 		RunE: func(c *cobra.Command, _ []string) error {
+			for _, name := range []string{"socket", "json"} {
+				if c.Flags().Changed(name) {
+					return usage(fmt.Errorf("serve does not take --%s; till.socket is in the configuration", name))
+				}
+			}
 			cfg, err := loadConfig(path)
 			if err != nil {
 				return err
@@ -57,6 +70,7 @@ func serve(ctx context.Context, cfg config, log zerolog.Logger) (err error) {
 		stop(nil)
 	}()
 	go watchdog(ctx)
+	go watchReader(ctx, log, l.Reader)
 	runErr := l.Run(ctx, func() {
 		log.Info().Str("version", version).Str("merchant", cfg.Merchant).Str("terminal", cfg.Terminal).
 			Str("reader", cfg.Reader.Kind).Str("socket", cfg.Till.Socket).Msg("ready")
@@ -70,6 +84,33 @@ func serve(ctx context.Context, cfg config, log zerolog.Logger) (err error) {
 	}
 	log.Info().Msg("stopped")
 	return tillErr
+}
+
+// readerLook is how often the reader is looked at for the log. It is plugged by
+// a person, so that a second is soon enough.
+const readerLook = time.Second
+
+// watchReader tells the log when phones can no longer be tapped, and when they
+// can again. A missing reader is waited for: it may be plugged in at any time.
+func watchReader(ctx context.Context, log zerolog.Logger, look func() (string, reader.State)) {
+	told := reader.Starting
+	for {
+		name, now := look()
+		switch {
+		case now == told || now == reader.Starting || now.Usable() && told.Usable():
+		case now.Usable():
+			log.Info().Str("reader", name).Msg("reader is ready")
+			told = now
+		case now != reader.Closed:
+			log.Warn().Str("reader", name).Str("text", now.String()).Msg("reader cannot be used; payments are refused until it can")
+			told = now
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(readerLook):
+		}
+	}
 }
 
 // newLog writes JSON, or something for eyes on a terminal.
