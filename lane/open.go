@@ -66,9 +66,10 @@ func open(cfg Config, version string, log zerolog.Logger, s seams) (l *Lane, err
 		return nil, err
 	}
 	l = &Lane{cfg: cfg, version: version, since: time.Now(), log: log}
+	opened := l // the returns below make l nil
 	defer func() {
 		if err != nil {
-			_ = l.Close()
+			_ = opened.Close()
 		}
 	}()
 	if err := l.openStore(keys.master); err != nil {

@@ -73,7 +73,7 @@ func problemOf(err error) error {
 		return problem(http.StatusUnprocessableEntity, "idempotency_key_reused", "fix", err.Error(),
 			"the key or the order stands for another amount; use a new one")
 	case errors.Is(err, terminal.ErrNotFound):
-		return problem(http.StatusNotFound, "payment_not_found", "never", err.Error(), "look it up by its order: tapkeeper show --order REF")
+		return problem(http.StatusNotFound, "payment_not_found", "never", err.Error(), "look for it: tapkeeper show --order REF, or tapkeeper show --day DATE")
 	case errors.Is(err, terminal.ErrTooLate):
 		return problem(http.StatusConflict, "not_cancelable", "never", err.Error(), "ask for the payment until it has ended")
 	case errors.Is(err, terminal.ErrNotReady):

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -66,6 +67,7 @@ network drops and power cuts, and settles them with the wallet.
 	root.PersistentFlags().StringVar(&s.socket, "socket", socketFromEnvironment(), "the daemon's socket")
 	root.PersistentFlags().BoolVar(&s.json, "json", false, "print JSON")
 	root.AddCommand(newServe(s), newPay(s), newShow(s), newQueue(s), newRecon(s), newStatus(s))
+	root.SetHelpCommand(newHelp(root))
 	for _, c := range append(root.Commands(), root) {
 		positional := c.Args
 		c.Args = func(c *cobra.Command, args []string) error {
@@ -79,6 +81,24 @@ network drops and power cuts, and settles them with the wallet.
 		}
 	}
 	return root
+}
+
+// newHelp is the library's, but for a verb that it does not know.
+func newHelp(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use: "help [VERB]", Short: "What tapkeeper, or one of its verbs, does",
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, rest, err := root.Find(args)
+			if err == nil && len(rest) > 0 {
+				err = fmt.Errorf("unknown command %q", rest[0])
+			}
+			if err != nil {
+				return usage(err)
+			}
+			c.InitDefaultHelpFlag()
+			return c.Help()
+		},
+	}
 }
 
 func socketFromEnvironment() string {

@@ -86,9 +86,9 @@ func serve(ctx context.Context, cfg config, log zerolog.Logger) (err error) {
 	return tillErr
 }
 
-// readerLook is how often the reader is looked at for the log. It is plugged by
-// a person, so that a second is soon enough.
-const readerLook = time.Second
+// readerLook is how often the reader is looked at for the log: a reader is
+// plugged by a person, and looking is cheap.
+const readerLook = 250 * time.Millisecond
 
 // watchReader tells the log when phones can no longer be tapped, and when they
 // can again. A missing reader is waited for: it may be plugged in at any time.
