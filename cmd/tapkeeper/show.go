@@ -68,6 +68,10 @@ func printPayments(w io.Writer, list []till.Payment, asJSON bool) error {
 	if asJSON {
 		return printJSON(w, list)
 	}
+	if len(list) == 0 {
+		_, err := fmt.Fprintln(w, "no payments")
+		return err
+	}
 	for _, p := range list {
 		fmt.Fprintf(w, "payment %s  %s  order %s, attempt %d\n", p.ID, formatMoney(p.AmountMinor, p.Currency), p.OrderRef, p.Attempt)
 		if err := printOutcome(w, p); err != nil {
