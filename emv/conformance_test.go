@@ -28,7 +28,7 @@ func TestConformance(t *testing.T) {
 		work, reload, cache bool
 	}{{"work early", true, false, false}, {"work late", false, false, true}, {"reloaded", true, true, false}} {
 		t.Run(way.name, func(t *testing.T) {
-			passed, taps, cache := 0, 0, &IssuerCache{}
+			passed, taps, commands, cache := 0, 0, 0, &IssuerCache{}
 			for _, d := range dialogues(t) {
 				ok := t.Run(d.Group+"/"+d.ID, func(t *testing.T) {
 					s := newStage(d)
@@ -40,15 +40,18 @@ func TestConformance(t *testing.T) {
 				})
 				for _, sale := range d.Sales {
 					taps += len(sale.Taps)
+					for _, tap := range sale.Taps {
+						commands += len(tap.Steps)
+					}
 				}
 				if ok {
 					passed++
 				}
 			}
-			if taps == 0 {
+			if taps == 0 || commands == 0 {
 				t.Error("no tap was played")
 			}
-			t.Logf("%d dialogues with %d taps agree", passed, taps)
+			t.Logf("%d of %d dialogues agree: %d taps, %d commands", passed, len(dialogues(t)), taps, commands)
 		})
 	}
 }

@@ -84,6 +84,7 @@ func TestRelayVectors(t *testing.T) {
 	if len(p.Relay) == 0 {
 		t.Fatal("the vectors hold no relay case")
 	}
+	t.Logf("%d cases of relay", len(p.Relay))
 	for i, c := range p.Relay {
 		times := []byte{byte(c.Min >> 8), byte(c.Min), byte(c.Max >> 8), byte(c.Max), byte(c.Est >> 8), byte(c.Est)}
 		took := time.Duration(c.ElapsedUS) * time.Microsecond

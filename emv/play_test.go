@@ -32,6 +32,9 @@ func terminalOf(v emvtest.Terminal) *Terminal {
 		Issuers: &IssuerCache{},
 	}
 	for _, a := range v.AIDs {
+		if a.Mode != "online_first" && a.Mode != "offline_first" {
+			panic("vectors: mode " + a.Mode)
+		}
 		t.AIDs = append(t.AIDs, AID{
 			AID: a.AID, Enabled: a.Enabled, Currency: code(a.Currency), Country: code(a.Country),
 			TxLimit: (*Amount)(a.TxLimit), FloorLimit: (*Amount)(a.FloorLimit), CVMLimit: (*Amount)(a.CVMLimit),
@@ -180,6 +183,9 @@ func (s *stage) tap(t testing.TB, where string, attempt *Attempt, sale emvtest.S
 			t.Fatalf("%s: command %d %s %X is too much", where, next, step.Send.Name, step.Send.Bytes())
 		}
 		want := tap.Steps[next]
+		if e := want.Error; e != "" && e != "lost_command" && e != "lost_answer" || (e != "") != (want.RAPDU == nil) {
+			t.Fatalf("%s: command %d: the vectors say %q, which nobody understands", where, next, e)
+		}
 		if !bytes.Equal(step.Send.Bytes(), want.CAPDU) {
 			t.Fatalf("%s: command %d %s\n got %X\nwant %X", where, next, step.Send.Name, step.Send.Bytes(), []byte(want.CAPDU))
 		}

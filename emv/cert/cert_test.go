@@ -19,6 +19,8 @@ func primitives(t *testing.T) *emvtest.Primitives {
 	if len(p.IssuerCert) == 0 || len(p.DeviceCert) == 0 || len(p.Grant) == 0 || len(p.StaticHash) == 0 {
 		t.Fatal("the vectors hold no certificates")
 	}
+	t.Logf("%d cases of issuer_cert, %d of device_cert, %d of grant, %d of static_hash",
+		len(p.IssuerCert), len(p.DeviceCert), len(p.Grant), len(p.StaticHash))
 	return p
 }
 

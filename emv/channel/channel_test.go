@@ -19,11 +19,12 @@ func primitives(t *testing.T) *emvtest.Primitives {
 	return p
 }
 
-func some[T any](t *testing.T, list []T) []T {
+func some[T any](t *testing.T, name string, list []T) []T {
 	t.Helper()
 	if len(list) == 0 {
-		t.Fatal("the vectors hold no case of this primitive")
+		t.Fatalf("the vectors hold no case of %s", name)
 	}
+	t.Logf("%d cases of %s", len(list), name)
 	return list
 }
 
@@ -45,7 +46,7 @@ func equal(t *testing.T, i int, what string, got, want []byte) {
 
 func TestSymmetric(t *testing.T) {
 	p := primitives(t)
-	for i, c := range some(t, p.CMAC) {
+	for i, c := range some(t, "cmac", p.CMAC) {
 		got := CMAC(key(t, c.Key), c.Msg)
 		equal(t, i, "CMAC", got[:], c.Out)
 		for cut := range len(c.Msg) { // the parts must not matter
@@ -53,18 +54,18 @@ func TestSymmetric(t *testing.T) {
 			equal(t, i, "CMAC in parts", got[:], c.Out)
 		}
 	}
-	for i, c := range some(t, p.CMACPlus) {
+	for i, c := range some(t, "cmac_plus", p.CMACPlus) {
 		got := CMACPlus(key(t, c.Key), c.Msg)
 		equal(t, i, "CMAC+", got[:], c.Out)
 	}
-	for i, c := range some(t, p.CTR) {
+	for i, c := range some(t, "ctr", p.CTR) {
 		counter := uint16(c.Counter[0])<<8 | uint16(c.Counter[1])
 		equal(t, i, "CTR", CTR(key(t, c.Key), counter, c.Data), c.Out)
 	}
 }
 
 func TestPoints(t *testing.T) {
-	for i, c := range some(t, primitives(t).Points) {
+	for i, c := range some(t, "points", primitives(t).Points) {
 		p, err := PointX(c.X)
 		if c.EvenY == nil {
 			if err == nil {
@@ -97,7 +98,7 @@ func agree(t *testing.T, d []byte) AgreeKey {
 
 func TestKeyAgreement(t *testing.T) {
 	p := primitives(t)
-	for i, c := range some(t, p.ECDH) {
+	for i, c := range some(t, "ecdh", p.ECDH) {
 		peer, err := PointXY(c.PeerXY)
 		if err != nil {
 			t.Fatal(err)
@@ -108,7 +109,7 @@ func TestKeyAgreement(t *testing.T) {
 		}
 		equal(t, i, "ECDH", z.Bytes(), c.Out)
 	}
-	for i, c := range some(t, p.BDH) {
+	for i, c := range some(t, "bdh", p.BDH) {
 		qd, err := PointCompressed(c.QD)
 		if err != nil {
 			t.Fatal(err)
@@ -148,7 +149,9 @@ func TestKeyAgreement(t *testing.T) {
 			t.Errorf("case %d: blinding check passed with another r", i)
 		}
 	}
-	for i, c := range some(t, p.SessionKeys) {
+	for i, c := range some(t, "session_keys", p.SessionKeys) {
+		kdk := CMAC(keyOf([KeySize]byte{}), c.Z)
+		equal(t, i, "KDK", kdk[:], c.KDK)
 		s := DeriveSession(NewSecret(c.Z))
 		equal(t, i, "SKc", s.SKc.Bytes(), c.SKc)
 		equal(t, i, "SKi", s.SKi.Bytes(), c.SKi)
@@ -157,7 +160,7 @@ func TestKeyAgreement(t *testing.T) {
 
 func TestMACs(t *testing.T) {
 	p := primitives(t)
-	for i, c := range some(t, p.MACPair) {
+	for i, c := range some(t, "mac_pair", p.MACPair) {
 		ski := key(t, c.SKi)
 		mac := IADMAC(ski, c.PDOLData, c.CDOL1Data, c.R0z, [32]byte(c.SDH))
 		equal(t, i, "IAD-MAC", mac[:], c.IADMAC)
@@ -167,7 +170,7 @@ func TestMACs(t *testing.T) {
 			t.Errorf("case %d: SameMAC", i)
 		}
 	}
-	for i, c := range some(t, p.AC) {
+	for i, c := range some(t, "ac", p.AC) {
 		mk := MKac(key(t, c.IMK), c.Kind, c.KVN, [8]byte(c.DeviceID))
 		equal(t, i, "MKac", mk.Bytes(), c.MKac)
 		sk := SKac(mk, c.ATC)
@@ -175,7 +178,7 @@ func TestMACs(t *testing.T) {
 		ac := AC(sk, c.CDOL1Data, [2]byte(c.AIP), c.R0)
 		equal(t, i, "AC", ac[:], c.AC)
 	}
-	for i, c := range some(t, p.Refs) {
+	for i, c := range some(t, "refs", p.Refs) {
 		kref := Kref(key(t, c.KRM), c.Kind, c.Account)
 		equal(t, i, "Kref", kref.Bytes(), c.Kref)
 		hash := MerchantHash(c.MerchantID)
@@ -186,7 +189,7 @@ func TestMACs(t *testing.T) {
 }
 
 func TestChain(t *testing.T) {
-	for i, c := range some(t, primitives(t).Chain) {
+	for i, c := range some(t, "chain", primitives(t).Chain) {
 		link := FirstChain(c.Grant)
 		equal(t, i, "C0", link[:], c.C0)
 		for _, tap := range c.Taps {
@@ -201,7 +204,7 @@ func TestChain(t *testing.T) {
 
 func TestSignatures(t *testing.T) {
 	p := primitives(t)
-	for i, c := range some(t, p.ECDSA) {
+	for i, c := range some(t, "ecdsa", p.ECDSA) {
 		k, err := NewSignKey(c.D)
 		if err != nil {
 			t.Fatal(err)
@@ -217,7 +220,7 @@ func TestSignatures(t *testing.T) {
 		}
 		equal(t, i, "Q", q[:], c.Q)
 	}
-	for i, c := range some(t, p.ECDSAVerify) {
+	for i, c := range some(t, "ecdsa_verify", p.ECDSAVerify) {
 		q, err := NewVerifyKey(c.Q)
 		if err != nil {
 			t.Fatal(err)
@@ -233,7 +236,7 @@ func TestSignatures(t *testing.T) {
 
 func TestEvidence(t *testing.T) {
 	p := primitives(t)
-	for i, c := range some(t, p.Evidence) {
+	for i, c := range some(t, "evidence", p.Evidence) {
 		ds, err := NewSignKey(c.DS)
 		if err != nil {
 			t.Fatal(err)

@@ -224,6 +224,7 @@ type Verdict struct {
 
 // Backend is backend.json: defaults and cases.
 type Backend struct {
+	Note    string
 	CAKeys  []CAKey `json:"ca_keys"`
 	IMK     map[string]Hex
 	Devices []Device

@@ -1,5 +1,32 @@
 package emvtest
 
+import (
+	"reflect"
+	"strings"
+)
+
+// List says how many cases a list of primitives.json holds.
+type List struct {
+	Field string // of Primitives
+	Name  string // in the file
+	Cases int
+}
+
+// Lists names every list, so that a test can tell which ones it has run.
+func (p *Primitives) Lists() []List {
+	v := reflect.ValueOf(*p)
+	var all []List
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		name := f.Tag.Get("json")
+		if name == "" {
+			name = strings.ToLower(f.Name)
+		}
+		all = append(all, List{Field: f.Name, Name: name, Cases: v.Field(i).Len()})
+	}
+	return all
+}
+
 // Primitives is primitives.json, one list per primitive.
 type Primitives struct {
 	CMAC     []struct{ Key, Msg, Out Hex }

@@ -4,10 +4,12 @@
 //
 // The vectors come from the folder that TAPKEEPER_VECTORS names, or from the
 // copy in emv/testdata/scheme. A folder that holds none of a kind is an error,
-// never an empty result: a test over nothing proves nothing.
+// never an empty result: a test over nothing proves nothing. So is a key or a
+// list that these types do not have: what nobody reads, nobody tests.
 package emvtest
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -84,7 +86,13 @@ func loadFile(path string, into any) error {
 	if err != nil {
 		return fmt.Errorf("read vectors: %w", err)
 	}
-	if err := json.Unmarshal(b, into); err != nil {
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	err = dec.Decode(into)
+	if err == nil && dec.More() {
+		err = errors.New("something follows the object")
+	}
+	if err != nil {
 		return fmt.Errorf("read vectors %s: %w", filepath.Base(path), err)
 	}
 	return nil
@@ -134,8 +142,10 @@ func LoadPrimitives() (*Primitives, error) {
 	if err := load("primitives.json", &p); err != nil {
 		return nil, err
 	}
-	if len(p.CMAC) == 0 {
-		return nil, errors.New("primitives.json holds no primitive")
+	for _, l := range p.Lists() {
+		if l.Cases == 0 {
+			return nil, fmt.Errorf("primitives.json: list %s holds no case", l.Name)
+		}
 	}
 	return &p, nil
 }

@@ -18,6 +18,7 @@ func primitives(t testing.TB) *emvtest.Primitives {
 	if len(p.TLV) == 0 || len(p.DOL) == 0 {
 		t.Fatal("the vectors hold no TLV or DOL cases")
 	}
+	t.Logf("%d cases of tlv, %d of dol", len(p.TLV), len(p.DOL))
 	return p
 }
 
