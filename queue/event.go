@@ -31,6 +31,7 @@ type event struct {
 	first   uint64
 	depth   uint64
 	changes []change
+	tail    []byte // as read: first to the end
 }
 
 const eventDomain = "tapkeeper queue event 1\x00"
@@ -72,7 +73,7 @@ func decodeEvent(seq uint64, plain []byte) (*event, [32]byte, error) {
 	p := parser{rest: plain}
 	e := &event{seq: seq, prev: p.hash()}
 	e.payload = p.bytes(p.uvarint())
-	tail := p.rest
+	e.tail = p.rest
 	e.first, e.depth = p.uint64(), p.uint64()
 	for !p.bad && len(p.rest) > 0 {
 		var c change
@@ -89,5 +90,5 @@ func decodeEvent(seq uint64, plain []byte) (*event, [32]byte, error) {
 	if err := p.end(); err != nil {
 		return nil, [32]byte{}, err
 	}
-	return e, e.hash(tail), nil
+	return e, e.hash(e.tail), nil
 }

@@ -90,10 +90,12 @@ type Committed struct {
 	Hash [32]byte
 }
 
-// Event is one link of the chain.
+// Event is one link of the chain. Its hash covers Payload and Changes by their
+// digests, so that a link can be shown without showing them.
 type Event struct {
 	Seq     uint64
 	Payload []byte
+	Changes []byte   // what its commit did to the cells; docs/durability.md has the layout
 	Hash    [32]byte // of this event
 	Prev    [32]byte // of the one before; zero for the first
 }

@@ -167,7 +167,7 @@ func (s *Store) Events(from uint64, fn func(Event) error) error {
 			}
 		}
 		return s.chain(txn, max(from, 1), head.Seq, prev, func(e *event, hash [32]byte) error {
-			return fn(Event{Seq: e.seq, Payload: e.payload, Hash: hash, Prev: e.prev})
+			return fn(Event{Seq: e.seq, Payload: e.payload, Changes: e.tail, Hash: hash, Prev: e.prev})
 		})
 	})
 }

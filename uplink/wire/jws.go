@@ -15,17 +15,20 @@ import (
 
 // jwsType separates messages from whatever else the same keys sign: the
 // terminal's key also makes chain signatures (RFC 8725, 3.11).
-const jwsType = "tapkeeper.message.v1"
+const (
+	jwsType      = "tapkeeper.message.v1"
+	evidenceType = "tapkeeper.evidence.v1"
+)
 
 type signFunc func(payload []byte) ([]byte, error)
 
-func newSigner(k SigningKey) (signFunc, error) {
+func newSigner(k SigningKey, typ jose.ContentType) (signFunc, error) {
 	if k.private == nil {
 		return nil, errors.New("signing key: missing")
 	}
 	key := jose.JSONWebKey{Key: k.private(), KeyID: KeyID(k.Public())}
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.EdDSA, Key: key},
-		(&jose.SignerOptions{}).WithType(jwsType))
+		(&jose.SignerOptions{}).WithType(typ))
 	if err != nil {
 		return nil, fmt.Errorf("signing key: %w", err)
 	}
@@ -53,9 +56,9 @@ type jwsHeader struct {
 	Type      string `json:"typ"`
 }
 
-// verify gives the payload of raw if the key that find returns for its kid has
-// signed it. find returns nil for a kid that it does not know.
-func verify(raw []byte, find func(kid string) (ed25519.PublicKey, error)) ([]byte, error) {
+// verify gives the payload of raw, of the type typ, if the key that find returns
+// for its kid has signed it. find returns nil for a kid that it does not know.
+func verify(raw []byte, typ string, find func(kid string) (ed25519.PublicKey, error)) ([]byte, error) {
 	if len(raw) > MaxMessage {
 		return nil, ErrTooLarge
 	}
@@ -70,8 +73,8 @@ func verify(raw []byte, find func(kid string) (ed25519.PublicKey, error)) ([]byt
 	if onlyFields(part[0], "alg", "kid", "typ") != nil || json.Unmarshal(part[0], &h) != nil {
 		return nil, errors.New("read JWS header: want alg, kid and typ alone")
 	}
-	if h.Algorithm != string(jose.EdDSA) || h.Type != jwsType {
-		return nil, fmt.Errorf("JWS header: not EdDSA of a %s: %w", jwsType, ErrSignature)
+	if h.Algorithm != string(jose.EdDSA) || h.Type != typ {
+		return nil, fmt.Errorf("JWS header: not EdDSA of a %s: %w", typ, ErrSignature)
 	}
 	key, err := find(h.KeyID)
 	if err != nil {

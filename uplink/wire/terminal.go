@@ -20,6 +20,7 @@ type TerminalKeys struct {
 type Terminal struct {
 	address Address
 	sign    signFunc
+	attest  signFunc
 	wallet  map[string]ed25519.PublicKey // by kid
 	sealTo  *ecdsa.PublicKey
 }
@@ -29,7 +30,11 @@ func NewTerminal(k TerminalKeys) (*Terminal, error) {
 	if err := k.Address.Validate(); err != nil {
 		return nil, err
 	}
-	sign, err := newSigner(k.Signing)
+	sign, err := newSigner(k.Signing, jwsType)
+	if err != nil {
+		return nil, err
+	}
+	attest, err := newSigner(k.Signing, evidenceType)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +51,7 @@ func NewTerminal(k TerminalKeys) (*Terminal, error) {
 	if KeyID(k.WalletEncryption) == "" {
 		return nil, errors.New("wallet's encryption key: missing")
 	}
-	return &Terminal{address: k.Address, sign: sign, wallet: wallet, sealTo: k.WalletEncryption}, nil
+	return &Terminal{address: k.Address, sign: sign, attest: attest, wallet: wallet, sealTo: k.WalletEncryption}, nil
 }
 
 // Address is the terminal's name in topics.
@@ -86,7 +91,19 @@ func (t *Terminal) Open(topic string, raw []byte) (*Message, error) {
 	if address != t.address {
 		return nil, fmt.Errorf("topic of another terminal: %w", ErrForeign)
 	}
-	payload, err := verify(raw, func(kid string) (ed25519.PublicKey, error) { return t.wallet[kid], nil })
+	m, err := t.read(raw)
+	if err != nil {
+		return nil, err
+	}
+	if m.Kind.segment() != segment {
+		return nil, fmt.Errorf("%s on another topic: %w", m.Kind, ErrForeign)
+	}
+	return m, nil
+}
+
+// read verifies and reads an answer of the wallet to this terminal.
+func (t *Terminal) read(raw []byte) (*Message, error) {
+	payload, err := verify(raw, jwsType, func(kid string) (ed25519.PublicKey, error) { return t.wallet[kid], nil })
 	if err != nil {
 		return nil, err
 	}
@@ -96,9 +113,6 @@ func (t *Terminal) Open(topic string, raw []byte) (*Message, error) {
 	}
 	if e.Source != walletSource || e.Audience != t.address.String() {
 		return nil, fmt.Errorf("not from the wallet to this terminal: %w", ErrForeign)
-	}
-	if m.Kind.segment() != segment {
-		return nil, fmt.Errorf("%s on another topic: %w", m.Kind, ErrForeign)
 	}
 	m.Terminal, m.Raw = t.address, raw
 	noRecord := func(ID, string) (Record, error) { return Record{}, errors.New("record: not in an answer") }

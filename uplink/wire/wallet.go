@@ -25,7 +25,7 @@ type Wallet struct {
 
 // NewWallet checks the keys.
 func NewWallet(k WalletKeys) (*Wallet, error) {
-	sign, err := newSigner(k.Signing)
+	sign, err := newSigner(k.Signing, jwsType)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func (w *Wallet) Open(topic string, raw []byte) (*Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	payload, err := verify(raw, func(kid string) (ed25519.PublicKey, error) { return w.terminal(address, kid) })
+	payload, err := verify(raw, jwsType, func(kid string) (ed25519.PublicKey, error) { return w.terminal(address, kid) })
 	if err != nil {
 		return nil, err
 	}
