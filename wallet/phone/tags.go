@@ -17,10 +17,12 @@ const (
 	tag87     tlv.Tag = 0x87
 	tag90     tlv.Tag = 0x90
 	tag94     tlv.Tag = 0x94
+	tag8F     tlv.Tag = 0x8F
 	tag9A     tlv.Tag = 0x9A
 	tag9C     tlv.Tag = 0x9C
 	tag9E     tlv.Tag = 0x9E
 	tag9F02   tlv.Tag = 0x9F02
+	tag9F07   tlv.Tag = 0x9F07
 	tag9F10   tlv.Tag = 0x9F10
 	tag9F1A   tlv.Tag = 0x9F1A
 	tag9F1C   tlv.Tag = 0x9F1C
@@ -32,6 +34,8 @@ const (
 	tag9F36   tlv.Tag = 0x9F36
 	tag9F37   tlv.Tag = 0x9F37
 	tag9F38   tlv.Tag = 0x9F38
+	tag9F42   tlv.Tag = 0x9F42
+	tag9F46   tlv.Tag = 0x9F46
 	tag9F4B   tlv.Tag = 0x9F4B
 	tag9F8102 tlv.Tag = 0x9F8102
 	tag9F8103 tlv.Tag = 0x9F8103
@@ -40,6 +44,7 @@ const (
 	tagA5     tlv.Tag = 0xA5
 	tagBF0C   tlv.Tag = 0xBF0C
 	tagDA     tlv.Tag = 0xDA
+	tagDF8B01 tlv.Tag = 0xDF8B01
 	tagDF8B0A tlv.Tag = 0xDF8B0A
 	tagDF8B10 tlv.Tag = 0xDF8B10
 	tagDF8B11 tlv.Tag = 0xDF8B11
