@@ -3,6 +3,8 @@ package lane_test
 import (
 	"fmt"
 	"strconv"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -30,6 +32,14 @@ var runs = []run{
 // minPoints over all runs: fewer, and the points are not where they should be.
 const minPoints = 40
 
+// mustHit are the kinds of points that some run must have killed at: a part that
+// the test no longer stands in front of would otherwise go unnoticed.
+var mustHit = []string{
+	"before a commit", "after a commit", "a phone in the field", "before " + generateAC, "after " + generateAC,
+	"before the phone is released", "before the wallet is asked", "after the wallet was asked",
+	"before the wallet's receipt", "after the wallet's receipt",
+}
+
 // stride tries every point, or every fourth with -short.
 func stride() int {
 	if testing.Short() {
@@ -43,11 +53,12 @@ func stride() int {
 // wallet's ledger (I1 to I4, I10).
 func TestCrash(t *testing.T) {
 	var all atomic.Int64
+	var hit sync.Map
 	t.Run("runs", func(t *testing.T) {
 		for _, r := range runs {
 			t.Run(r.name, func(t *testing.T) {
 				t.Parallel()
-				all.Add(int64(r.everyPoint(t)))
+				all.Add(int64(r.everyPoint(t, &hit)))
 			})
 		}
 		t.Run("same-order-again", func(t *testing.T) {
@@ -62,13 +73,18 @@ func TestCrash(t *testing.T) {
 		}
 	})
 	t.Logf("%d points over all", all.Load())
+	for _, name := range mustHit {
+		if _, ok := hit.Load(name); !ok && !testing.Short() && !t.Failed() {
+			t.Errorf("nothing was killed %s", name)
+		}
+	}
 	if n := int(all.Load()) * stride(); n < minPoints && !t.Failed() {
 		t.Errorf("only %d points, want at least %d", n, minPoints)
 	}
 }
 
 // everyPoint kills at point 1, 2, 3, … of one payment each, until one is through.
-func (r run) everyPoint(t *testing.T) (points int) {
+func (r run) everyPoint(t *testing.T, hit *sync.Map) (points int) {
 	s := newShop(t)
 	began := time.Now()
 	s.open()
@@ -82,6 +98,8 @@ func (r run) everyPoint(t *testing.T) (points int) {
 		dying := s.heard.dying
 		if killed {
 			points++
+			_, name, _ := strings.Cut(dying, ", ")
+			hit.Store(name, true)
 			if err := s.start(""); err != nil {
 				t.Fatal(err)
 			}
