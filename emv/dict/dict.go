@@ -1,9 +1,12 @@
-// Package dict is the dictionary of the scheme's data elements (scheme 3.5, 4.1,
-// 4.2): names, sources, formats, lengths, and whether a value may be logged. The
-// kernel checks a phone's answers against it, and Mask makes trace lines from it.
+// Package dict is the dictionary of data elements: those of the scheme (scheme
+// 3.4, 3.5, 4.1, 4.2, 9.1) and, under the same roof but apart, those of the public
+// EMV books. The kernel checks a phone's answers against the scheme's rows, Trace
+// makes log lines from them, and Decode explains any bytes of a dialogue in words.
 //
-// It refuses to guess: what is not in the table is unknown to the kernel, and
-// masked in a trace.
+// It refuses to show what it does not know to be harmless: unknown objects and
+// whatever cannot be parsed appear as a length. Account numbers, tracks, names and
+// PINs are never shown whole, whatever is asked for. The rows of the books name
+// and explain; they never make an object known to the kernel.
 package dict
 
 import (
@@ -23,6 +26,31 @@ const (
 	FromRecord                   // signed or not
 	FromGenerateAC               // GENERATE AC or RECOVER
 	FromEvidence                 // parts of the evidence record, scheme 9.1
+	FromDirectory                // entries of the PPSE answer, scheme 3.4
+	FromCard                     // some answer of a card that is not of the scheme
+	FromIssuer                   // the issuer's host, through the terminal
+	FromAny                      // templates, which only hold others
+)
+
+// Format is how a value is written (scheme 0, EMV book 3 part II).
+type Format byte
+
+// Formats. The zero value is binary.
+const (
+	Binary       Format = iota // b
+	Numeric                    // n: BCD, on the right, filled with 0
+	Compressed                 // cn: BCD, on the left, filled with F
+	Alphanumeric               // an and ans: text
+	Constructed                // other objects
+)
+
+// Kernel says whose rule a row is.
+type Kernel byte
+
+// Kernels. The zero value is the scheme, whose rows alone bind our kernel.
+const (
+	Scheme Kernel = iota
+	Book          // EMV books 1 to 4 and the public kernel books
 )
 
 // Sensitivity is the column "log" of the tables.
@@ -33,31 +61,38 @@ const (
 	Never  Sensitivity = iota // only in the encrypted record store
 	Masked                    // first two bytes and the length
 	Open                      // may be logged
+	Sealed                    // of a cardholder: never shown, whatever is asked for
 )
 
 // Element is one row of the tables.
 type Element struct {
 	Tag      tlv.Tag
 	Name     string
+	Kernel   Kernel
 	Source   Source
-	Numeric  bool // format n: nibbles above 9 are malformed, and the DOL fits it on the left
-	Min, Max int  // allowed lengths
-	Step     int  // the length is a multiple of it
-	Signed   bool // only in a record that the AFL marks as signed
-	PDOL     bool // must be requested in the PDOL
-	CDOL1    bool // must be requested in the CDOL1
-	Log      Sensitivity
+	Format   Format      // of Numeric: nibbles above 9 are malformed, and the DOL fits it on the left
+	Min, Max int         // allowed lengths
+	Step     int         // the length is a multiple of it
+	Template tlv.Tag     // that the element usually stands in, 0 for none or several
+	Signed   bool        // only in a record that the AFL marks as signed
+	PDOL     bool        // must be requested in the PDOL
+	CDOL1    bool        // must be requested in the CDOL1
+	Log      Sensitivity // in what Trace and Decode show
+	form     form        // how Decode explains the value
 }
 
 // Fits reports whether the value's length and format are those of the table
 // (scheme 0.1 rule 5).
 func (e Element) Fits(value []byte) bool {
-	return len(value) >= e.Min && len(value) <= e.Max && len(value)%e.Step == 0 && (!e.Numeric || tlv.IsBCD(value))
+	return len(value) >= e.Min && len(value) <= e.Max && len(value)%e.Step == 0 && (e.Format != Numeric || tlv.IsBCD(value))
 }
 
-// Find looks a tag up.
-func Find(tag tlv.Tag) (Element, bool) {
-	i, ok := index[tag]
+// Find looks a tag of the scheme up.
+func Find(tag tlv.Tag) (Element, bool) { return FindIn(Scheme, tag) }
+
+// FindIn looks a tag up in the rows of one kernel.
+func FindIn(k Kernel, tag tlv.Tag) (Element, bool) {
+	i, ok := index[place{k, tag}]
 	if !ok {
 		return Element{}, false
 	}
@@ -68,7 +103,11 @@ func Find(tag tlv.Tag) (Element, bool) {
 // phone's answer count as unknown (scheme 0.1 rule 5).
 func FromPhone(tag tlv.Tag) (Element, bool) {
 	e, ok := Find(tag)
-	return e, ok && e.Source != FromTerminal && e.Source != FromEvidence
+	switch e.Source {
+	case FromFCI, FromGPO, FromRecord, FromGenerateAC:
+		return e, ok
+	}
+	return Element{}, false
 }
 
 // Forbidden reports account number, tracks and name, which must never come
@@ -106,7 +145,7 @@ func Fill(d tlv.DOL, values map[tlv.Tag][]byte) ([]byte, error) {
 			return nil, tlv.Binary, false
 		}
 		format := tlv.Binary
-		if e.Numeric {
+		if e.Format == Numeric {
 			format = tlv.Numeric
 		}
 		return values[tag], format, true

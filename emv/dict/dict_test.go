@@ -44,13 +44,21 @@ func TestDOLVectors(t *testing.T) {
 }
 
 func TestTable(t *testing.T) {
-	seen := map[tlv.Tag]bool{}
+	seen := map[place]bool{}
 	for _, e := range table {
-		if seen[e.Tag] || e.Name == "" || e.Step < 1 || e.Max < e.Min || tlv.Template(e.Tag) || Forbidden(e.Tag) {
+		if seen[place{e.Kernel, e.Tag}] || e.Name == "" || e.Step < 1 || e.Max < e.Min {
 			t.Errorf("row %v %q", e.Tag, e.Name)
 		}
-		seen[e.Tag] = true
-		if e.Signed && e.Source != FromRecord || (e.PDOL || e.CDOL1) && e.Source != FromTerminal {
+		seen[place{e.Kernel, e.Tag}] = true
+		if tlv.Template(e.Tag) && e.Format != Constructed || Forbidden(e.Tag) && (e.Kernel == Scheme || e.Log != Sealed) {
+			t.Errorf("row %v %q: a template or an account number", e.Tag, e.Name)
+		}
+		if _, known := FromPhone(e.Tag); known && e.Kernel == Book {
+			if _, ours := Find(e.Tag); !ours {
+				t.Errorf("row %v of the books is known to the kernel", e.Tag)
+			}
+		}
+		if e.Signed && e.Source != FromRecord || (e.PDOL || e.CDOL1) && (e.Source != FromTerminal || e.Kernel != Scheme) {
 			t.Errorf("row %v: columns do not fit together", e.Tag)
 		}
 	}
@@ -184,7 +192,7 @@ func TestTraceLines(t *testing.T) {
 		{"GENERATE AC data", unhex("80AE400003AABBCC00"), unhex("6F00"), []string{"data of 3 bytes masked"}, []string{"AABB"}},
 		{"no command", unhex("AABBCC"), unhex("AA"), []string{"command of 3", "answer of 1"}, []string{"AA"}},
 		{"after no command", unhex("AABBCC"), unhex("7003820211229000"), []string{"data of 6 bytes masked"}, []string{"1122"}},
-		{"unknown command", unhex("80CA0000021122" + "00"), unhex("8202AABB9000"), []string{"unknown", "data of 2"}, []string{"AABB", "1122"}},
+		{"unknown command", unhex("80CE0000021122" + "00"), unhex("8202AABB9000"), []string{"unknown", "data of 2"}, []string{"AABB", "1122"}},
 	} {
 		got := show(c.command, c.answer)
 		for _, w := range c.want {

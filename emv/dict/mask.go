@@ -46,21 +46,8 @@ func (t *Trace) Command(capdu []byte) []string {
 }
 
 func commandName(c apdu.Command) string {
-	switch c.INS {
-	case apdu.InsSelect:
-		return "SELECT"
-	case apdu.InsGPO:
-		return "GET PROCESSING OPTIONS"
-	case apdu.InsERRD:
-		return "EXCHANGE RELAY RESISTANCE DATA"
-	case apdu.InsReadRecord:
-		return "READ RECORD"
-	case apdu.InsGenerateAC:
-		return "GENERATE AC"
-	case apdu.InsRecover:
-		return "RECOVER"
-	case apdu.InsGetResponse:
-		return "GET RESPONSE"
+	if name, ok := instructionNames[c.INS]; ok {
+		return name
 	}
 	return "unknown"
 }
@@ -135,16 +122,17 @@ func (t *Trace) answer(data []byte) []string {
 
 // object describes one object of an answer.
 func (t *Trace) object(n tlv.Node) string {
+	row, known := Find(n.Tag)
 	if tlv.Template(n.Tag) {
-		return fmt.Sprintf("%v %s", n.Tag, templates[n.Tag])
+		return fmt.Sprintf("%v %s", n.Tag, row.Name)
 	}
-	if name, ok := directory[n.Tag]; ok && t.ins == apdu.InsSelect && len(n.Value) <= 16 {
-		return fmt.Sprintf("%v %s %X", n.Tag, name, n.Value)
+	if known && row.Source == FromDirectory && t.ins == apdu.InsSelect {
+		return describe(n.Tag, n.Value, row, true)
 	}
 	if n.Tag == 0x9F38 && t.ins == apdu.InsSelect {
 		t.pdol, _ = tlv.ParseDOL(n.Value)
 	}
-	row, known := FromPhone(n.Tag)
+	row, known = FromPhone(n.Tag)
 	return describe(n.Tag, n.Value, row, known)
 }
 
