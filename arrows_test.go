@@ -64,6 +64,8 @@ var rooms = []room{
 	{path: "emv/channel", pure: true, ours: []string{"emv/tlv"}, tests: codecsAnd("emv/emvtest"), why: "cryptography over bytes, no kernel"},
 	{path: "emv/cert", pure: true, ours: []string{"emv/tlv", "emv/channel"}, tests: codecsAnd("emv/emvtest"), why: "layouts and signatures, no kernel"},
 	{path: "emv/dict", pure: true, ours: codecs, tests: codecsAnd("emv/emvtest"), why: "the dictionary is data over the codecs"},
+	{path: "emv/evidence", pure: true, ours: codecsAnd("emv"), tests: []string{"emv/emvtest"},
+		why: "a third party's judgement of a record: it takes the kernel's words for people, and none of its verdicts"},
 	{path: "emv/emvtest", why: "the vectors are plain data, so that kernel, phone and wallet can be judged by the same files"},
 
 	{path: "reader", why: "a reader carries bytes and knows nothing of payments", third: []string{xsys}},
@@ -83,6 +85,8 @@ var rooms = []room{
 
 	{path: "terminal", ours: []string{"emv/...", "uplink/wire"}, third: []string{uuid},
 		why: "one payment; store, link and reader are interfaces that it declares"},
+	{path: "terminal/dispute", pure: true, ours: []string{"emv", "emv/channel", "emv/evidence", "uplink/wire"}, tests: []string{"emv/emvtest"},
+		why: "evidence files and their verification on any machine: pure, and apart from the terminal that makes them"},
 	{path: "till", ours: []string{"terminal/..."}, third: []string{huma}, why: "the local API sees payments, nothing below them"},
 	{path: "lane", third: []string{zerolog, xsys},
 		ours: []string{"emv/...", "firmware-config/...", "queue/...", "reader/...", "terminal/...", "uplink/...", "wallet/...", "diagnose/..."},

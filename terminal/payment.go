@@ -150,10 +150,12 @@ type Reserve struct {
 type Step struct {
 	At         time.Time  `json:"at"`
 	Payment    string     `json:"payment,omitempty"`
+	Revision   int        `json:"revision,omitempty"` // of the payment after it: a missing step shows
 	From       State      `json:"from,omitempty"`
 	To         State      `json:"to,omitempty"`
 	Settlement Settlement `json:"settlement,omitempty"`
 	Reason     emv.Reason `json:"reason"`
+	By         string     `json:"by,omitempty"` // somebody looked, and nothing changed
 	Why        string     `json:"why"`
 }
 

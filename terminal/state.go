@@ -104,7 +104,7 @@ func (t *Terminal) change(from Payment, p *Payment, why string) Commit {
 		c.Records = append(c.Records, Record{kindDay + p.BusinessDay, id, []byte(id)})
 	}
 	c.Event = mustJSON(Step{
-		At: time.Now(), Payment: id, From: from.State, To: p.State,
+		At: time.Now(), Payment: id, Revision: p.Revision, From: from.State, To: p.State,
 		Settlement: p.Settlement, Reason: p.Reason, Why: why,
 	})
 	return c
