@@ -103,7 +103,10 @@ func classifyProblem(p *till.Problem) *failure {
 }
 
 func classifyPart(p *lane.PartError) *failure {
+	var damage *queue.DamageError
 	switch {
+	case errors.As(p, &damage):
+		return &failure{exitUnexpected, p, "nothing was changed; copy data_dir before anything else, then see docs/operations.md, When something is wrong"}
 	case errors.Is(p, queue.ErrLocked):
 		return &failure{exitTryAgain, p, "another daemon runs on this data folder; stop it first: systemctl stop tapkeeper"}
 	case errors.Is(p, till.ErrInUse):
@@ -117,7 +120,7 @@ func classifyPart(p *lane.PartError) *failure {
 	case errors.Is(p, queue.ErrFull):
 		return &failure{exitUnavailable, p, "free disk space where data_dir is; nothing was lost"}
 	}
-	return &failure{exitUnavailable, p, "see the part named, then start again; nothing was lost"}
+	return &failure{exitUnavailable, p, "see to the part named; what was told as stored or paid is on the disk"}
 }
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
