@@ -1,6 +1,7 @@
 package phone
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"time"
@@ -84,7 +85,7 @@ func (p Persona) Play(w *Wallet, t Tools) (*Actor, error) {
 	if len(t.Others) < p.Setting.Others {
 		return nil, fmt.Errorf("%w: %s: %d", ErrNeedsPhones, p.Name, p.Setting.Others)
 	}
-	a := &Actor{Wallet: w, persona: p, tools: t, turn: w}
+	a := &Actor{Wallet: w, persona: p, tools: t, turn: w, acted: p.prepare != nil}
 	if a.tools.Sleep == nil {
 		a.tools.Sleep = time.Sleep
 	}
@@ -111,6 +112,7 @@ type Actor struct {
 	asked bool   // a 6Cxx was given in this exchange
 	tape  [][]taped
 	saved State // what rollback goes back to
+	acted bool  // some exchange was not the genuine phone's
 }
 
 // taped is one exchange as it was on the air.
@@ -143,6 +145,7 @@ func (a *Actor) Transmit(command []byte) []byte {
 	}
 	x := newExchange(a, command)
 	answer := x.play(a.persona.tricks)
+	a.acted = a.acted || x.slept || answer == nil || !bytes.Equal(answer, x.genuine) || !bytes.Equal(x.command.Bytes(), x.raw)
 	tape := &a.tape[len(a.tape)-1]
 	*tape = append(*tape, taped{x.step, x.raw, answer, x.keys})
 	if answer == nil {
@@ -151,3 +154,7 @@ func (a *Actor) Transmit(command []byte) []byte {
 	}
 	return answer
 }
+
+// Idle says that the persona has tricks and that no exchange so far was any
+// different from the genuine phone's: nothing was tested.
+func (a *Actor) Idle() bool { return len(a.persona.tricks) > 0 && !a.acted }

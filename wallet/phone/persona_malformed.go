@@ -167,9 +167,10 @@ func chainPersonas() []Persona {
 		when(func(x *exchange) bool { return x.step == stepSelect || x.step == stepGPO }, alters(func(b []byte) []byte { return longer(b, 0, 0, unknownObject...) })))
 	add("unknown-objects-signed", "adds them to its decision, and signs them", "0.1 rule 6: they stay in what is MACed and signed", paid,
 		at(stepGenerate, forges(adds(unknownObject...))))
-	add("unknown-objects-between", "they are added to the decision on its way", "5.5 step 2: the MAC over bytes as sent",
-		Expect{Result: ended, Reason: reasonMAC, Record: kindSuspect},
-		at(stepGenerate, alters(func(b []byte) []byte { return longer(b, 0, 0, unknownObject...) })))
+	all = append(all, Persona{Name: "unknown-objects-between", Doc: "they are added to the decision on its way", Section: "0.1", Between: true,
+		Attacks: []string{rowTLV}, Check: "5.5 step 2 and 4: MAC and signature over the bytes as sent", Terminal: one(Expect{Result: ended, Reason: reasonMAC, Record: kindSuspect}),
+		Backend: fails(4, reasonSignature),
+		tricks:  []trick{at(stepGenerate, alters(func(b []byte) []byte { return longer(b, 0, 0, unknownObject...) }))}})
 	add("terminal-objects", "sends the terminal's own objects back", "0.1 rule 5: unknown tags", paid,
 		at(stepGPO, alters(func(b []byte) []byte { return longer(b, 0, 0, 0x9F, 0x02, 0x01, 0x00, 0x95, 0x00) })))
 	return all

@@ -36,6 +36,8 @@ type exchange struct {
 	counter uint16 // CMC before the phone saw the command
 	keys    channel.Session
 	card    *card
+	genuine []byte // what the phone itself answered
+	slept   bool
 }
 
 // trick is one habit of a persona. It may change the command, ask the phone or
@@ -89,7 +91,8 @@ func stepOf(c apdu.Command) step {
 // play runs the tricks from the reader's side inwards; behind the last one is the phone.
 func (x *exchange) play(tricks []trick) []byte {
 	if len(tricks) == 0 {
-		return x.a.turn.Transmit(x.command.Bytes())
+		x.genuine = x.a.turn.Transmit(x.command.Bytes())
+		return x.genuine
 	}
 	return tricks[0](x, func() []byte { return x.play(tricks[1:]) })
 }
@@ -137,6 +140,7 @@ func denies(sw apdu.SW) trick {
 func delay(d time.Duration) trick {
 	return func(x *exchange, next func() []byte) []byte {
 		answer := next()
+		x.slept = true
 		x.a.tools.Sleep(d)
 		return answer
 	}
