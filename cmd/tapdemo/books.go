@@ -4,14 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 
 	"tapkeeper/lane/lanetest"
 	"tapkeeper/terminal"
 	"tapkeeper/till"
 	"tapkeeper/wallet/ledger"
 )
-
-func yuan(minor int64) string { return fmt.Sprintf("¥%d.%02d", minor/100, minor%100) }
 
 // balance reconciles the day and shows both books side by side. They agree, or
 // the demonstration has failed.
@@ -26,7 +26,8 @@ func (t *teller) balance() error {
 		return err
 	}
 	for _, r := range all {
-		t.say("   terminal %d payments, %s; wallet %d payments, %s; hash %.16s", r.Here.Count, yuan(r.Here.SumMinor), r.There.Count, yuan(r.There.SumMinor), r.There.Hash)
+		t.say("   terminal  %d payments, %s, hash %.16s", r.Here.Count, yuan(r.Here.SumMinor), r.Here.Hash)
+		t.say("   wallet    %d payments, %s, hash %.16s", r.There.Count, yuan(r.There.SumMinor), r.There.Hash)
 		if !r.Match || r.Waiting != 0 {
 			return fmt.Errorf("the reconciliation of %s does not match: %+v", r.Day, r.Differences)
 		}
@@ -42,11 +43,6 @@ func (t *teller) balance() error {
 	if disagree > 0 {
 		return fmt.Errorf("%d payments stand differently in the two books", disagree)
 	}
-	trace, err := t.client.Trace(t.ctx, t.first)
-	if err != nil || len(trace) == 0 {
-		return errors.Join(errors.New("the first tap has no trace"), err)
-	}
-	t.say("\nBoth books agree. (The first tap, masked, was %d exchanges: tapkeeper show ID --trace.)", len(trace))
 	return nil
 }
 
@@ -61,30 +57,32 @@ func (t *teller) compare(payments []till.Payment, day string) (disagree int, err
 		rows[terminal.ID(row.ID).String()] = row
 	}
 	var paid int64
-	t.say("   %-9s %9s   %-19s %-9s  %-20s", "order", "amount", "journal", "", "ledger")
+	const columns = "   %-7s%9s   %-9s %-9s %-9s  %-9s %9s  %s"
+	t.say("\n" + strings.TrimRight(fmt.Sprintf(columns, "order", "amount", "journal", "", "", "ledger", "", ""), " "))
 	for _, p := range payments {
 		row, known := rows[p.ID]
 		delete(rows, p.ID)
-		inLedger := "-"
+		inLedger, amount := "-", ""
 		if known {
-			inLedger = fmt.Sprintf("%s %s", row.State, yuan(row.AmountMinor))
+			inLedger, amount = string(row.State), yuan(row.AmountMinor)
 		}
 		took := known && row.State == ledger.Taken
 		agree := p.End != "" && took == (p.End == string(terminal.Paid)) && (!took || row.AmountMinor == p.AmountMinor)
-		mark := "="
+		mark := "agree"
 		if !agree {
-			mark = "differs"
+			mark = "DIFFER"
 			disagree++
 		}
 		if p.End == string(terminal.Paid) {
 			paid += p.AmountMinor
 		}
-		t.say("   %-9s %9s   %-9s %-9s %-9s  %-20s %s", p.OrderRef, yuan(p.AmountMinor), p.State, p.Settlement, p.End, inLedger, mark)
+		t.say(columns, p.OrderRef, yuan(p.AmountMinor), p.State, p.Settlement, p.End, inLedger, amount, mark)
 	}
 	for id, row := range rows {
 		t.say("   %s is in the ledger alone: %s %s", id, row.State, yuan(row.AmountMinor))
 		disagree++
 	}
+	t.say("   (refused: asked, and no money moved. tombstone: reversed before anything was taken, and nothing ever will be)")
 	return disagree, t.money(paid)
 }
 
@@ -94,7 +92,7 @@ func (t *teller) money(paid int64) error {
 	if err != nil {
 		return err
 	}
-	t.say("   customers spent %s, the merchant is owed %s, the journal says PAID %s", yuan(m.SpentMinor), yuan(m.ClaimMinor), yuan(paid))
+	t.say("\n   customers spent %s, the merchant is owed %s, the journal says PAID %s", yuan(m.SpentMinor), yuan(m.ClaimMinor), yuan(paid))
 	if m.SpentMinor != paid || m.ClaimMinor != paid {
 		return errors.New("the money differs")
 	}
@@ -102,7 +100,7 @@ func (t *teller) money(paid int64) error {
 }
 
 // measure pays many times over and prints the rate.
-func measure(ctx context.Context, s *store, taps int, out interface{ Write([]byte) (int, error) }) error {
+func measure(ctx context.Context, s *store, taps int, out io.Writer) error {
 	if err := s.until(ctx, "the wallet is connected", func(st till.Status) bool { return st.Wallet.Connected && st.Clock.Trusted }); err != nil {
 		return err
 	}

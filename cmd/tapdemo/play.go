@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -15,11 +16,17 @@ func play(ctx context.Context, s *store, in io.Reader, out io.Writer) error {
 	fmt.Fprintf(out, `The store is open. In another terminal:
 
   export TAPKEEPER_SOCKET=%s
-  %s pay 12.50 --order 1
-  %s status
+  export PATH=%s:$PATH
+  tapkeeper pay 12.50 --order 1     (then type here: tap)
+  tapkeeper show --order 1          (its id, for: tapkeeper show ID --trace)
+  tapkeeper status | queue | recon
 
-and here: tap [li-lei|han-meimei], net off, net on, kill, start, accounts, quit
-`, s.Path("till.sock"), s.binary, s.binary)
+Type here:
+  tap [li-lei|han-meimei]   hold a phone to the reader
+  net off, net on           cut the network, heal it
+  kill, start               kill -9 the daemon, start it again
+  accounts, quit
+`, s.Path("till.sock"), filepath.Dir(s.binary))
 	lines := make(chan string)
 	go func() {
 		defer close(lines)

@@ -25,19 +25,16 @@ type teller struct {
 // tell runs the whole story.
 func tell(ctx context.Context, s *store, out io.Writer) error {
 	t := &teller{store: s, ctx: ctx, out: out}
-	for _, part := range []func() error{t.opening, t.connected, t.offline, t.killed, t.healed} {
-		if err := part(); err != nil {
+	for _, part := range []func() error{t.opening, t.connected, t.offline, t.killed, t.healed, t.balance, t.look} {
+		err := part()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
 			return fmt.Errorf("%w\nthe daemon's log:\n%s", err, s.daemon.Tail())
 		}
 	}
 	return nil
-}
-
-func (t *teller) say(format string, args ...any) { fmt.Fprintf(t.out, format+"\n", args...) }
-
-func (t *teller) chapter(text string) {
-	t.step++
-	t.say("\n%d. %s", t.step, text)
 }
 
 func (t *teller) opening() error {
@@ -48,7 +45,7 @@ func (t *teller) opening() error {
 	t.say("小茶馆 Tea House: daemon, broker, wallet and phones, in %s", t.dir)
 	t.say("   reader   %s", reader)
 	t.say("   wallet   %s %s, %s %s", liLei.Name, yuan(liLei.BalanceMinor), hanMeimei.Name, yuan(hanMeimei.BalanceMinor))
-	t.say("   limits   offline at most %s without the wallet's receipt; above ¥200.00 the wallet is asked", yuan(60_00))
+	t.say("   limits   above ¥200.00 the wallet is asked; without its receipt at most %s are accepted", yuan(storyLimits.SumMinor))
 	return t.until(t.ctx, "the wallet is connected", func(s till.Status) bool { return s.Wallet.Connected && s.Clock.Trusted })
 }
 
@@ -119,16 +116,19 @@ func (t *teller) killed() error {
 	if err != nil {
 		return err
 	}
-	t.say("   %-8s %-9s daemon killed (kill -9)", yuan(p.AmountMinor), p.OrderRef)
+	t.row(p, liLei.Name, "daemon killed (kill -9)", "")
 	began := time.Now()
 	if err := t.start(t.ctx); err != nil {
 		return err
 	}
-	t.say("   daemon restarted, ready after %s", time.Since(began).Round(time.Millisecond))
-	p, err = t.client.Get(t.ctx, p.ID, 0, 0)
-	if err != nil {
+	if p, err = t.outcome(t.ctx, p); err != nil {
 		return err
 	}
+	ready := time.Since(began).Round(time.Millisecond)
+	t.row(p, "daemon restarted", p.Words().String(), ready.String())
+	t.below("没有手机的应答就没有凭证:撤销已先写入发件箱,钱包不会收这笔钱,可以重新收款")
+	t.below("No answer of the phone, no proof: the reversal was in the outbox before the till heard")
+	t.below("\"not paid\". Whatever the phone has promised, the wallet takes nothing; the order can be paid anew")
 	return t.check(p, want{terminal.Failed, terminal.Queued, "29"})
 }
 
@@ -148,11 +148,12 @@ func (t *teller) healed() error {
 		return err
 	}
 	t.say("   all have it, %s after the cable was plugged in", time.Since(began).Round(10*time.Millisecond))
-	t.chapter("And on it goes")
-	if _, err := t.sale(liLei, "tea-8", 12_50, want{terminal.Approved, terminal.Settled, ""}); err != nil {
+	if err := t.settled(queue.Waiting); err != nil {
 		return err
 	}
-	return t.balance()
+	t.chapter("And on it goes")
+	_, err = t.sale(liLei, "tea-8", 12_50, want{terminal.Approved, terminal.Settled, ""})
+	return err
 }
 
 // sale runs one payment from the till to its outcome.
@@ -162,19 +163,41 @@ func (t *teller) sale(who lanetest.Person, order string, minor int64, w want) (t
 	if err != nil {
 		return p, err
 	}
-	t.say("   %-8s %-9s %s: %s  (%s)", yuan(minor), order, who.Name, p.Words(), time.Since(began).Round(time.Millisecond))
+	t.row(p, who.Name, p.Words().String(), time.Since(began).Round(time.Millisecond).String())
+	if p.Reason != nil {
+		t.below("%s: %s (%s)", p.Reason.ID, p.Reason.Words(), p.Reason.Side)
+		t.below("再试 / try again: %s", p.Reason.Retry)
+	}
 	return p, t.check(p, w)
 }
 
-// check says why, and ends the story when it is not what must be.
-func (t *teller) check(p till.Payment, w want) error {
-	reason := ""
-	if p.Reason != nil {
-		reason = p.Reason.ID
-		t.say("   %-18s reason %s: %s; try again: %s", "", reason, p.Reason.Words(), p.Reason.Retry)
+// settled shows what became of the payments whose messages waited.
+func (t *teller) settled(waited []till.Entry) error {
+	shown := map[string]bool{}
+	for _, e := range waited {
+		if shown[e.Payment] {
+			continue
+		}
+		shown[e.Payment] = true
+		p, err := t.client.Get(t.ctx, e.Payment, 0, 0)
+		if err != nil {
+			return err
+		}
+		what := p.Words().String()
+		if p.Settlement == string(terminal.Reversed) {
+			what = "撤销已确认,未收款 / Reversal confirmed, nothing was taken"
+		}
+		t.row(p, "", what, "")
 	}
-	t.say("   %-18s state %s, settlement %s", "", p.State, p.Settlement)
-	got := want{terminal.State(p.State), terminal.Settlement(p.Settlement), reason}
+	return nil
+}
+
+// check ends the story when a payment is not what it must be.
+func (t *teller) check(p till.Payment, w want) error {
+	got := want{terminal.State(p.State), terminal.Settlement(p.Settlement), ""}
+	if p.Reason != nil {
+		got.reason = p.Reason.ID
+	}
 	if got != w {
 		return fmt.Errorf("payment %s came to %v, it must be %v", p.ID, got, w)
 	}
