@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -196,7 +197,7 @@ func TestSimpleTill(t *testing.T) {
 		if err := s.Field.Present(s.Phones[c.who].Ready()); err != nil {
 			t.Fatal(err)
 		}
-		transport := &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", s.socket) }}
+		transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", s.socket) }}
 		body := fmt.Sprintf(`{"amount_minor":%d,"currency":"CNY","order_ref":"for-%s"}`, c.minor, c.who)
 		req, err := http.NewRequestWithContext(t.Context(), "POST", "http://till/v1/payments", strings.NewReader(body))
 		if err != nil {

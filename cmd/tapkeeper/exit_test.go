@@ -121,14 +121,14 @@ func TestMoney(t *testing.T) {
 }
 
 // The log hears of the reader when it goes and comes, once each.
-func TestWatchReader(t *testing.T) {
+func TestTellReader(t *testing.T) {
 	states := []reader.State{
 		reader.Starting, reader.Missing, reader.Missing, reader.Ready, reader.InUse, reader.Ready, reader.NoService, reader.Closed,
 	}
 	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
 	defer stop()
 	var log safeBuffer
-	watchReader(ctx, jsonLog(&log), func() (string, reader.State) {
+	tellReader(ctx, jsonLog(&log), func() (string, reader.State) {
 		now := states[0]
 		if states = states[1:]; len(states) == 0 {
 			stop()

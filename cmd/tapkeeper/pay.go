@@ -56,7 +56,10 @@ order is never paid twice: run it again when an answer was lost.`,
 
 // pay opens a payment and follows it. An interrupt cancels it if it still can be.
 func pay(ctx context.Context, w io.Writer, client *till.Client, r till.OpenRequest, asJSON bool) error {
-	p, err := client.Open(ctx, r)
+	// An interrupt while the payment is being opened must not leave it open.
+	opening, stop := grace(ctx, cancelWait)
+	defer stop()
+	p, err := client.Open(opening, r)
 	if err != nil {
 		return err
 	}
@@ -89,6 +92,13 @@ func pay(ctx context.Context, w io.Writer, client *till.Client, r till.OpenReque
 		return errNotApproved
 	}
 	return err
+}
+
+// grace is a context that outlives another by a while.
+func grace(ctx context.Context, while time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	detach := context.AfterFunc(ctx, func() { time.AfterFunc(while, cancel) })
+	return longer, func() { detach(); cancel() }
 }
 
 // settleWait is how long a stored payment is followed in case that a connected

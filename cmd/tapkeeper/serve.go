@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -69,8 +70,9 @@ func serve(ctx context.Context, cfg config, log zerolog.Logger) (err error) {
 		answering <- till.Serve(ctx, listener, handler)
 		stop(nil)
 	}()
-	go watchdog(ctx)
-	go watchReader(ctx, log, l.Reader)
+	var beside sync.WaitGroup
+	beside.Go(func() { watchdog(ctx) })
+	beside.Go(func() { tellReader(ctx, log, l.Reader) })
 	runErr := l.Run(ctx, func() {
 		log.Info().Str("version", version).Str("merchant", cfg.Merchant).Str("terminal", cfg.Terminal).
 			Str("reader", cfg.Reader.Kind).Str("socket", cfg.Till.Socket).Msg("ready")
@@ -79,7 +81,8 @@ func serve(ctx context.Context, cfg config, log zerolog.Logger) (err error) {
 	notify(daemon.SdNotifyStopping)
 	stop(nil)
 	tillErr := <-answering
-	if runErr != nil {
+	beside.Wait()
+	if runErr != nil && !errors.Is(runErr, context.Canceled) { // canceled: stopped while it resolved
 		return &failure{exitUnexpected, runErr, "the journal on the disk is whole; the next start resolves what was in flight"}
 	}
 	log.Info().Msg("stopped")
@@ -90,9 +93,9 @@ func serve(ctx context.Context, cfg config, log zerolog.Logger) (err error) {
 // plugged by a person, and looking is cheap.
 const readerLook = 250 * time.Millisecond
 
-// watchReader tells the log when phones can no longer be tapped, and when they
+// tellReader tells the log when phones can no longer be tapped, and when they
 // can again. A missing reader is waited for: it may be plugged in at any time.
-func watchReader(ctx context.Context, log zerolog.Logger, look func() (string, reader.State)) {
+func tellReader(ctx context.Context, log zerolog.Logger, look func() (string, reader.State)) {
 	told := reader.Starting
 	for {
 		name, now := look()
