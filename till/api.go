@@ -42,6 +42,8 @@ type Office interface {
 	Status(ctx context.Context) (Status, error)
 	Queue(ctx context.Context) (Queue, error)
 	Reconcile(ctx context.Context, day string) ([]terminal.Reconciliation, error)
+	// Evidence exports what proves a payment; by, who asks, is in the journal first.
+	Evidence(ctx context.Context, id terminal.ID, by string) ([]byte, error)
 }
 
 // Handler serves the API.
@@ -55,6 +57,7 @@ func Handler(version string, p Payments, b Books, o Office) http.Handler {
 	a := &handlers{payments: p, books: b, office: o}
 	a.registerPayments(api)
 	a.registerOffice(api)
+	a.registerEvidence(api)
 	describeProblems(api.OpenAPI())
 	return &front{mux}
 }

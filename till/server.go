@@ -70,6 +70,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: 2 * headerTimeout,
 		WriteTimeout: maxWait + 2*headerTimeout, // a caller that does not read its answer
 		BaseContext:  func(net.Listener) context.Context { return ctx },
+		ConnContext:  withPeer,
 	}
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()

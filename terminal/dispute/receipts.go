@@ -103,8 +103,10 @@ func (v *verification) settled(receipts []wire.Receipt) error {
 	reversed := has("reversal", wire.Accepted, wire.StateReversed)
 	ok := true
 	switch {
-	case v.p.State == "approved" || v.p.Settlement == "settled":
+	case v.p.Settlement == "settled":
 		ok = taken && !reversed
+	case v.p.State == "approved": // approved is settled, by the wallet's word (terminal.md)
+		ok = false
 	case v.p.Settlement == "reversed":
 		ok = reversed
 	case v.p.Settlement == "rejected":
