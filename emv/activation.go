@@ -33,11 +33,11 @@ type Step struct {
 type Command struct {
 	Name  string        // of scheme 5.1, for a trace
 	Limit time.Duration // the longest wait for the answer (scheme 5.9)
-	bytes Secret
+	bytes func() []byte
 }
 
-// Bytes is the C-APDU.
-func (c *Command) Bytes() []byte { return c.bytes.Bytes() }
+// Bytes is the C-APDU. Not to be changed.
+func (c *Command) Bytes() []byte { return c.bytes() }
 
 // Activation is one field activation: a step machine that is fed the phone's
 // answers. It is not for concurrent use, and cannot be printed. Calls out of
@@ -202,7 +202,8 @@ func (x *activation) transmit(e *exchange, name string, c apdu.Command) Step {
 	}
 	x.sent++
 	x.wait = e
-	return Step{Send: &Command{Name: name, Limit: e.limit, bytes: channel.NewSecret(c.Bytes())}}
+	b := c.Bytes()
+	return Step{Send: &Command{Name: name, Limit: e.limit, bytes: func() []byte { return b }}}
 }
 
 // answer follows 61xx and 6Cxx (scheme 5.1) and hands over the whole answer.

@@ -1,7 +1,6 @@
 package emv
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -26,6 +25,9 @@ type answer struct {
 
 const iadFormat = 0xB1
 
+// answerObjects are the objects of scheme 4.2 that this answer may hold.
+const answerObjects = 11
+
 // parseAnswer is step 1: form, mandatory objects, lengths, forbidden and
 // duplicate objects. Duplicates of objects of earlier answers are caught too,
 // since each object belongs to one answer only.
@@ -37,7 +39,7 @@ func parseAnswer(data []byte) (answer, error) {
 	if root.Tag != 0x77 {
 		return answer{}, fmt.Errorf("template %v", root.Tag)
 	}
-	a := answer{raw: bytes.Clone(data), kids: root.Kids, objects: objects{}}
+	a := answer{raw: data, kids: root.Kids, objects: make(objects, 0, answerObjects)}
 	if err := a.objects.take([]tlv.Node{root}, origin{source: dict.FromGenerateAC, direct: true}); err != nil {
 		return answer{}, err
 	}

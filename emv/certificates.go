@@ -5,69 +5,103 @@ import (
 	"tapkeeper/emv/channel"
 )
 
-// chain remembers the costly checks of scheme 2.5, which may run as soon as the
-// record with their input has been read.
+// chain is what the records hold of scheme 2.5, each part read once and each
+// costly check made once: as soon as its input is there, or when it is needed.
 type chain struct {
-	issuerSigned, deviceSigned, grantSigned, blinded memo[bool]
+	issuer *cert.Issuer // nil: absent, or of another layout
+	device *cert.Device
+	grant  *cert.Grant
+
+	issuerKey  memo[proven[channel.VerifyKey]]
+	deviceKeys memo[proven[cert.Keys]]
+	granted    memo[bool]
+	blinded    memo[bool]
 }
 
-// prepare returns the checks that the records read so far allow.
-func (app *application) prepare(t *Terminal) []func() {
-	var work []func()
-	add := func(m *memo[bool], ready bool, check func()) {
-		if ready && !m.done {
-			work = append(work, check)
-		}
+// proven is a key with the verdict on the certificate that holds it.
+type proven[K any] struct {
+	key  K
+	good bool
+}
+
+// read takes the certificates out of the records so far.
+func (c *chain) read(o objects) {
+	c.issuer = once(c.issuer, o.value(0x90), cert.ParseIssuer)
+	c.device = once(c.device, o.value(0x9F46), cert.ParseDevice)
+	c.grant = once(c.grant, o.value(0xDF8B11), cert.ParseGrant)
+}
+
+func once[C any](known *C, value []byte, parse func([]byte) (C, error)) *C {
+	if known != nil || value == nil {
+		return known
 	}
-	issuer, err1 := cert.ParseIssuer(app.objects.value(0x90))
-	device, err2 := cert.ParseDevice(app.objects.value(0x9F46))
-	grant, err3 := cert.ParseGrant(app.objects.value(0xDF8B11))
-	add(&app.chain.issuerSigned, err1 == nil, func() { app.issuerSigned(t, issuer) })
-	add(&app.chain.deviceSigned, err1 == nil && err2 == nil, func() { app.deviceSigned(issuer, device) })
-	add(&app.chain.grantSigned, err1 == nil && err3 == nil, func() { app.grantSigned(issuer, grant) })
-	add(&app.chain.blinded, err2 == nil, func() { app.blinded(device) })
+	if c, err := parse(value); err == nil {
+		return &c
+	}
+	return nil
+}
+
+// prepare returns the checks that the records read so far allow, and that this
+// sale may need: a refund asks for no grant.
+func (x *activation) prepare(app *application) []func() {
+	c, t := &app.chain, x.a.terminal
+	c.read(app.objects)
+	var work []func()
+	if c.issuer != nil && !c.issuerKey.done {
+		work = append(work, func() { app.issuerKey(t) })
+	}
+	if c.issuer != nil && c.device != nil && !c.deviceKeys.done {
+		work = append(work, func() { app.deviceKeys(t) })
+	}
+	if c.issuer != nil && c.device != nil && !c.blinded.done {
+		work = append(work, func() { app.blinded(t) })
+	}
+	if c.issuer != nil && c.grant != nil && !c.granted.done && x.a.sale.Kind == Purchase {
+		work = append(work, func() { app.granted(t) })
+	}
 	return work
 }
 
-func (app *application) issuerSigned(t *Terminal, c cert.Issuer) bool {
-	return app.chain.issuerSigned.get(func() bool {
-		ca, known := t.caKey(c.RID, c.Index)
-		if !known {
-			return false
+func (app *application) issuerKey(t *Terminal) (channel.VerifyKey, bool) {
+	p := app.chain.issuerKey.get(func() (p proven[channel.VerifyKey]) {
+		if ca, known := t.caKey(app.chain.issuer.RID, app.chain.issuer.Index); known {
+			p.key, p.good = t.Issuers.key(app.chain.issuer, ca)
 		}
-		return t.Issuers.signed(c, ca)
+		return p
+	})
+	return p.key, p.good
+}
+
+func (app *application) deviceKeys(t *Terminal) (cert.Keys, bool) {
+	p := app.chain.deviceKeys.get(func() (p proven[cert.Keys]) {
+		if q, ok := app.issuerKey(t); ok {
+			p.key, p.good = app.chain.device.Authenticate(q)
+		}
+		return p
+	})
+	return p.key, p.good
+}
+
+func (app *application) granted(t *Terminal) bool {
+	return app.chain.granted.get(func() bool {
+		q, ok := app.issuerKey(t)
+		return ok && app.chain.grant.SignedBy(q)
 	})
 }
 
-func (app *application) deviceSigned(i cert.Issuer, d cert.Device) bool {
-	return app.chain.deviceSigned.get(func() bool {
-		q, err := i.VerifyKey()
-		return err == nil && d.SignedBy(q)
-	})
-}
-
-func (app *application) grantSigned(i cert.Issuer, g cert.Grant) bool {
-	return app.chain.grantSigned.get(func() bool {
-		q, err := i.VerifyKey()
-		return err == nil && g.SignedBy(q)
-	})
-}
-
-func (app *application) blinded(d cert.Device) bool {
+func (app *application) blinded(t *Terminal) bool {
 	return app.chain.blinded.get(func() bool {
-		qd, err := d.AgreePoint()
-		return err == nil && channel.Blinded(app.channel.get().r, qd, app.objects.value(0x9F8103)[:32])
+		keys, ok := app.deviceKeys(t)
+		return ok && channel.Blinded(app.channel.get().r, keys.Agree, app.objects.value(0x9F8103)[:32])
 	})
 }
 
 // checked is what scheme 2.5 leaves behind for later steps.
 type checked struct {
-	issuer     cert.Issuer
-	device     cert.Device
-	issuerGood bool   // step 7 passed
-	deviceGood bool   // step 14 passed
-	qs         []byte // compressed, once authenticated
-	grantGood  bool   // steps 30 to 32 passed
+	issuerGood bool              // step 7 passed
+	deviceGood bool              // step 14 passed
+	qs         channel.VerifyKey // authenticated, or the key that verifies nothing
+	grantGood  bool              // steps 30 to 32 passed
 }
 
 // verify runs scheme 2.5. All of it finishes before GENERATE AC, so that a bad
@@ -89,12 +123,11 @@ func (x *activation) verifyChain(app *application, c *checked) {
 		tvr.set(bitCertMissing)
 		return
 	}
-	var err error
-	if c.issuer, err = cert.ParseIssuer(o.value(0x90)); err != nil { // step 2
+	i := app.chain.issuer
+	if i == nil { // step 2
 		tvr.set(bitIssuerCert)
 		return
 	}
-	i := &c.issuer
 	if i.RID != [5]byte(app.aid.AID[:5]) || i.Index != o.value(0x8F)[0] { // step 3
 		tvr.set(bitIssuerCert)
 		return
@@ -108,12 +141,14 @@ func (x *activation) verifyChain(app *application, c *checked) {
 		return
 	}
 	date := cert.Date(x.date())
-	c.issuerGood = i.InForce(date) && i.MayIssueDevices() && app.issuerSigned(x.a.terminal, *i) // steps 6, 7
+	if i.InForce(date) && i.MayIssueDevices() { // step 6
+		_, c.issuerGood = app.issuerKey(x.a.terminal) // step 7
+	}
 	if !c.issuerGood {
 		tvr.set(bitIssuerCert)
 		return
 	}
-	if c.device, err = cert.ParseDevice(o.value(0x9F46)); err != nil { // step 8
+	if app.chain.device == nil { // step 8
 		tvr.set(bitDeviceCert)
 		return
 	}
@@ -122,7 +157,7 @@ func (x *activation) verifyChain(app *application, c *checked) {
 
 // verifyDevice is steps 9 to 16.
 func (x *activation) verifyDevice(app *application, c *checked, date cert.Date) {
-	l, tvr, i, d := &x.a.lookups, &app.tvr, &c.issuer, &c.device
+	l, tvr, i, d := &x.a.lookups, &app.tvr, app.chain.issuer, app.chain.device
 	if !d.Belongs(i.Serial, [8]byte(app.objects.value(0xDF8B01))) { // step 9
 		tvr.set(bitDeviceCert)
 		return
@@ -131,27 +166,28 @@ func (x *activation) verifyDevice(app *application, c *checked, date cert.Date) 
 	tvr.setIf(l.Exceptions.Listed(NewDeviceID(d.DeviceID)), bitException)             // step 11
 	tvr.setIf(!d.Begun(date), bitNotEffective)                                        // step 12
 	tvr.setIf(d.Expired(date), bitExpired)                                            // step 13
-	if c.deviceGood = app.deviceSigned(*i, *d); !c.deviceGood {                       // step 14
+	keys, good := app.deviceKeys(x.a.terminal)
+	if !good { // step 14
 		tvr.set(bitDeviceCert)
 		return
 	}
-	c.qs = append([]byte(nil), d.SignKey[:]...) // authenticated even if 15 or 16 fail
-	if d.SDH != app.sdh() {                     // step 15
+	c.deviceGood, c.qs = true, keys.Sign // authenticated even if 15 or 16 fail
+	if d.SDH != app.sdh() {              // step 15
 		tvr.set(bitDeviceCert)
 		return
 	}
-	tvr.setIf(!app.blinded(*d), bitBlinding) // step 16
+	tvr.setIf(!app.blinded(x.a.terminal), bitBlinding) // step 16
 }
 
 // verifyGrant is steps 30 to 35.
 func (x *activation) verifyGrant(app *application, c *checked) {
 	tvr := &app.tvr
 	aip := app.objects.value(0x82)
-	g, err := cert.ParseGrant(app.objects.value(0xDF8B11))
-	if err != nil || aip[1]&aipOffline == 0 || // step 30
-		!c.issuerGood || !c.deviceGood || !c.issuer.MayIssueGrants() || !c.device.MayApproveOffline() ||
-		!g.Belongs(c.issuer.Serial, [8]byte(app.objects.value(0xDF8B01))) || // step 31
-		!app.grantSigned(c.issuer, g) { // step 32
+	i, d, g := app.chain.issuer, app.chain.device, app.chain.grant
+	if g == nil || aip[1]&aipOffline == 0 || // step 30
+		!c.issuerGood || !c.deviceGood || !i.MayIssueGrants() || !d.MayApproveOffline() ||
+		!g.Belongs(i.Serial, [8]byte(app.objects.value(0xDF8B01))) || // step 31
+		!app.granted(x.a.terminal) { // step 32
 		tvr.set(bitNoGrant)
 		return
 	}

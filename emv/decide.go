@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 
+	"tapkeeper/emv/channel"
 	"tapkeeper/emv/dict"
 	"tapkeeper/emv/tlv"
 )
@@ -22,22 +23,17 @@ func (x *activation) decide() Step {
 	if !app.objects.has(0x8C, 0x5F24, 0x5F28, 0x9F42, 0x9F08, 0x9F07) { // scheme 4.2
 		return x.final(malformed("records: mandatory object missing"))
 	}
-	if _, err := app.cdol1(); err != nil {
+	var err error
+	if app.cdol1, err = tlv.ParseDOL(app.objects.value(0x8C)); err == nil { // scheme 0.1 rule 9
+		err = dict.CheckCDOL1(app.cdol1)
+	}
+	if err != nil {
 		return x.final(malformed("records: " + err.Error()))
 	}
 	x.restrict(app)
 	x.risk(app)
 	app.checked = x.verify(app)
 	return x.ask()
-}
-
-// cdol1 reads and checks the CDOL1 (scheme 0.1 rule 9).
-func (app *application) cdol1() (tlv.DOL, error) {
-	list, err := tlv.ParseDOL(app.objects.value(0x8C))
-	if err != nil {
-		return nil, err
-	}
-	return list, dict.CheckCDOL1(list)
 }
 
 // restrict checks what the application is for (scheme 5.4, B2).
@@ -92,11 +88,8 @@ func (x *activation) firstDecision(app *application) byte {
 // before GENERATE AC is sent (scheme 8.6.1).
 func (x *activation) ask() Step {
 	app := x.app
-	list, err := app.cdol1()
-	if err != nil {
-		return x.final(malformed("records: " + err.Error()))
-	}
-	data, err := dict.Fill(list, x.terminalData(app))
+	app.setResults()
+	data, err := dict.Fill(app.cdol1, app.values)
 	if err != nil {
 		return x.final(malformed("records: " + err.Error()))
 	}
@@ -118,7 +111,11 @@ func (x *activation) pendingRecord(app *application, cdol1Data []byte) *pending 
 		PDOLData: app.pdolData, CDOL1Data: cdol1Data, Signed: app.signed,
 		Issuer: o.value(0x90), Device: o.value(0x9F46), Grant: o.value(0xDF8B11), DeviceID: o.value(0xDF8B01),
 		LastDigits: app.digits(), Label: app.label(), SDH: app.sdh(), SKi: bytes.Clone(app.channel.get().SKi.Bytes()),
-		Qs: app.checked.qs, GrantGood: app.checked.grantGood,
+		GrantGood: app.checked.grantGood,
+	}
+	if app.checked.deviceGood {
+		p.Qs = bytes.Clone(app.chain.device.SignKey[:])
+		p.qs = memo[channel.VerifyKey]{done: true, value: app.checked.qs}
 	}
 	p.Lost = append(p.Lost, a.lost...)
 	if a.pending != nil { // it will be abandoned when this one is sent (scheme 8.6.5)

@@ -16,7 +16,6 @@ func (x *activation) generateAC() Step {
 	x.storing = nil
 	x.a.abandon()
 	x.a.pending = p
-	x.work = append(x.work, func() { p.qs.get(p.verifyKey) })
 	return x.send(&exchange{
 		name: "GENERATE AC " + describeAsk(p.Asked), command: apdu.GenerateAC(p.Asked, p.CDOL1Data),
 		limit: commitLimit, sureSend: true,

@@ -1,7 +1,6 @@
 package emv
 
 import (
-	"bytes"
 	"crypto/ecdh"
 	"fmt"
 	"io"
@@ -37,11 +36,8 @@ func (x *activation) gpo() Step {
 	if err := x.draw(app); err != nil {
 		return x.broken(err)
 	}
-	values := x.terminalData(app)
-	values[0x9E] = app.key.XY()
-	delete(values, 0x95) // scheme 4.1: 00 in the PDOL
-	delete(values, 0xDF8B23)
-	if app.pdolData, err = dict.Fill(list, values); err != nil {
+	app.values = x.terminalData(app)
+	if app.pdolData, err = dict.Fill(list, app.values); err != nil {
 		return x.selectNext()
 	}
 	return x.send(&exchange{
@@ -128,7 +124,7 @@ func (x *activation) processing(data []byte) Step {
 	if err != nil || aip[0]&aipEvidence == 0 || aip[0]&aipChannel == 0 {
 		return x.selectNext()
 	}
-	app.channel = opened{key: app.key, pc: pc, encrypted: bytes.Clone(card[32:])}
+	app.channel = opened{key: app.key, pc: pc, encrypted: card[32:]}
 	app.counter = channel.FirstCounter + 1 // the first one was for r (scheme 6.2)
 	x.work = append(x.work, func() { app.channel.get() })
 	if aip[1]&aipRelay != 0 {

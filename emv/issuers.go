@@ -8,50 +8,55 @@ import (
 	"tapkeeper/emv/channel"
 )
 
-// IssuerCache remembers issuer certificates whose signature has passed, by the
-// hash of their bytes (scheme 2.5, last paragraph). It saves one verification
-// a tap; everything else about the certificate is checked every time. It may
-// be used by many attempts at once; a nil *IssuerCache remembers nothing.
+// IssuerCache remembers the keys of issuer certificates whose signature has
+// passed, by the hash of their bytes and of the CA's key (scheme 2.5, last
+// paragraph). It saves one verification a tap; everything else about the
+// certificate is checked every time. It may be used by many attempts at once; a
+// nil *IssuerCache remembers nothing.
 type IssuerCache struct {
 	mu     sync.Mutex
-	passed map[[32]byte]bool
+	passed map[[32]byte]channel.VerifyKey
 }
 
 // maxIssuers bounds the cache: a scheme has a handful of issuer certificates,
 // and a phone that invents others never gets one in.
 const maxIssuers = 64
 
-// signed is step 7 of scheme 2.5.
-func (c *IssuerCache) signed(i cert.Issuer, ca CAKey) bool {
+// key is step 7 of scheme 2.5: Q_I, if the certificate passes.
+func (c *IssuerCache) key(i *cert.Issuer, ca CAKey) (channel.VerifyKey, bool) {
 	id := sha256.Sum256(append(i.Encode(), ca.Key[:]...))
-	if c.knows(id) {
-		return true
+	if q, ok := c.recall(id); ok {
+		return q, true
 	}
-	q, err := channel.NewVerifyKey(ca.Key[:])
-	if err != nil || !i.SignedBy(q) {
-		return false
+	qCA, err := channel.NewVerifyKey(ca.Key[:])
+	if err != nil {
+		return channel.VerifyKey{}, false
 	}
-	c.learn(id)
-	return true
+	q, ok := i.Authenticate(qCA)
+	if ok {
+		c.learn(id, q)
+	}
+	return q, ok
 }
 
-func (c *IssuerCache) knows(id [32]byte) bool {
+func (c *IssuerCache) recall(id [32]byte) (channel.VerifyKey, bool) {
 	if c == nil {
-		return false
+		return channel.VerifyKey{}, false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.passed[id]
+	q, ok := c.passed[id]
+	return q, ok
 }
 
-func (c *IssuerCache) learn(id [32]byte) {
+func (c *IssuerCache) learn(id [32]byte, q channel.VerifyKey) {
 	if c == nil {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.passed == nil || len(c.passed) >= maxIssuers {
-		c.passed = map[[32]byte]bool{}
+		c.passed = map[[32]byte]channel.VerifyKey{}
 	}
-	c.passed[id] = true
+	c.passed[id] = q
 }

@@ -21,6 +21,7 @@ type application struct {
 
 	un       [4]byte
 	key      channel.AgreeKey
+	values   map[tlv.Tag][]byte // of scheme 4.1
 	pdolData []byte
 	channel  opened
 	counter  uint16 // CMC of the next encrypted record (scheme 6.2)
@@ -29,13 +30,18 @@ type application struct {
 
 	afl    []aflRecord // records not yet read
 	signed []byte      // S of scheme 2.4
+	cdol1  tlv.DOL
 	chain  chain
 
 	checked checked
 }
 
-// objects are the known objects of one activation (scheme 0.1 rule 4).
-type objects map[tlv.Tag]tlv.Node
+// objects are the known objects of one activation (scheme 0.1 rule 4): so few
+// that looking through them is cheaper than a map.
+type objects []tlv.Node
+
+// someObjects is the room that the objects of a usual tap take.
+const someObjects = 24
 
 // origin is where objects come from.
 type origin struct {
@@ -48,7 +54,7 @@ type origin struct {
 // take adds the known objects among nodes. An error means malformed: forbidden,
 // twice, from the wrong answer, or of a length or format that the table does
 // not allow (scheme 0.1 rules 4 and 5, 4.2).
-func (o objects) take(nodes []tlv.Node, from origin) error {
+func (o *objects) take(nodes []tlv.Node, from origin) error {
 	var err error
 	tlv.Walk(nodes, func(n tlv.Node, depth int) bool {
 		err = o.add(n, depth, from)
@@ -57,7 +63,7 @@ func (o objects) take(nodes []tlv.Node, from origin) error {
 	return err
 }
 
-func (o objects) add(n tlv.Node, depth int, from origin) error {
+func (o *objects) add(n tlv.Node, depth int, from origin) error {
 	if dict.Forbidden(n.Tag) {
 		return fmt.Errorf("forbidden object %v", n.Tag)
 	}
@@ -65,7 +71,7 @@ func (o objects) add(n tlv.Node, depth int, from origin) error {
 	if !known {
 		return nil
 	}
-	_, twice := o[n.Tag]
+	_, twice := o.find(n.Tag)
 	switch {
 	case e.Source != from.source:
 		return fmt.Errorf("object %v in the wrong answer", n.Tag)
@@ -80,20 +86,32 @@ func (o objects) add(n tlv.Node, depth int, from origin) error {
 	case from.direct && depth != 1:
 		return fmt.Errorf("object %v nested", n.Tag)
 	}
-	o[n.Tag] = n
+	*o = append(*o, n)
 	return nil
 }
 
 // encryptedOnly reports what must never cross the air in the clear (scheme 4.3).
 func encryptedOnly(tag tlv.Tag) bool { return tag == 0xDF8B01 || tag == 0x9F46 || tag == 0xDF8B11 }
 
-// value returns the value of an object, nil when it is absent.
-func (o objects) value(tag tlv.Tag) []byte { return o[tag].Value }
+// find returns the object with that tag.
+func (o objects) find(tag tlv.Tag) (tlv.Node, bool) {
+	for i := range o {
+		if o[i].Tag == tag {
+			return o[i], true
+		}
+	}
+	return tlv.Node{}, false
+}
+
+// value returns the value of an object, raw all of it as it was transmitted; nil
+// when it is absent.
+func (o objects) value(tag tlv.Tag) []byte { n, _ := o.find(tag); return n.Value }
+func (o objects) raw(tag tlv.Tag) []byte   { n, _ := o.find(tag); return n.Raw }
 
 // has reports whether all of the objects are there.
 func (o objects) has(tags ...tlv.Tag) bool {
 	for _, t := range tags {
-		if _, ok := o[t]; !ok {
+		if _, ok := o.find(t); !ok {
 			return false
 		}
 	}
@@ -103,7 +121,7 @@ func (o objects) has(tags ...tlv.Tag) bool {
 // sdh recomputes the static data hash from the TLVs as transmitted (scheme 2.4).
 func (app *application) sdh() [32]byte {
 	o := app.objects
-	return cert.StaticDataHash(app.signed, o[0x82].Raw, o[0x84].Raw, o[0x9F38].Raw, o[0x9F2C].Raw)
+	return cert.StaticDataHash(app.signed, o.raw(0x82), o.raw(0x84), o.raw(0x9F38), o.raw(0x9F2C))
 }
 
 func (app *application) device() DeviceID {

@@ -40,7 +40,7 @@ type pending struct {
 	Qs                          []byte // nil unless authenticated (scheme 2.5 step 14)
 	GrantGood                   bool   // steps 30 to 32 of scheme 2.5 passed
 
-	qs memo[channel.VerifyKey] // Qs read, to be ready when the answer comes
+	qs memo[channel.VerifyKey] // Qs read: not again when the answer comes
 }
 
 // verifyKey reads Qs; the zero key of an unauthenticated device verifies nothing.

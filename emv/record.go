@@ -8,13 +8,16 @@ import (
 // recordVersion is DF8B30.
 const recordVersion = 0x01
 
+// usualRecord is room for the record of a usual tap, which has some 1050 bytes.
+const usualRecord = 1280
+
 // record builds the evidence object BF8B01: everything that the backend needs
 // to rebuild and verify the signed message, in the order and with the minimal
 // lengths of scheme 9.1.
 func (v *verdict) record(kind RecordKind, reason Reason) Secret {
 	p := v.p
 	cvm := v.cvm()
-	var b []byte
+	b := make([]byte, 0, usualRecord)
 	add := func(tag tlv.Tag, value []byte) { b = tlv.Append(b, tag, value) }
 	optional := func(tag tlv.Tag, value []byte) {
 		if value != nil {

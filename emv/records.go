@@ -63,7 +63,7 @@ func (x *activation) readNext() Step {
 			if err := app.record(r, data); err != nil {
 				return x.final(malformed(fmt.Sprintf("READ RECORD %d.%d: %v", r.sfi, r.number, err)))
 			}
-			x.work = append(x.work, app.prepare(x.a.terminal)...)
+			x.work = append(x.work, x.prepare(app)...)
 			return x.readNext()
 		},
 		over: func() Step { return x.final(malformed("READ RECORD: answer too long")) },

@@ -5,6 +5,7 @@ import "tapkeeper/emv/apdu"
 // recover asks the phone for the answer that was lost (scheme 8.6.3). It
 // changes nothing on the phone, and is as good as the first answer.
 func (x *activation) recover(p *pending) Step {
+	x.work = append(x.work, func() { p.qs.get(p.verifyKey) })
 	return x.send(&exchange{
 		name: "RECOVER", command: apdu.Recover(p.Transaction, p.UN, p.TerminalID), limit: commitLimit,
 		done: func(sw apdu.SW, data []byte) Step {

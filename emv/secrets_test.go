@@ -63,14 +63,21 @@ func TestIssuerCacheKnowsWhatPassed(t *testing.T) {
 	ca, otherCA := CAKey{Key: [33]byte(v.QCA)}, CAKey{Key: [33]byte(p.IssuerCert[1].QCA)}
 	c := &IssuerCache{}
 	for range 2 {
-		if !c.signed(good, ca) {
-			t.Error("a good certificate refused")
+		q, ok := c.key(&good, ca)
+		if z, err := q.Compressed(); !ok || err != nil || !bytes.Equal(z[:], v.QI) {
+			t.Errorf("a good certificate refused, or another key: %v", err)
 		}
 	}
 	altered := good
 	altered.Usage ^= 1
-	if c.signed(altered, ca) || c.signed(good, otherCA) {
-		t.Error("a certificate passed for the sake of another one")
+	for about, try := range map[string]func() (channel.VerifyKey, bool){
+		"altered":                         func() (channel.VerifyKey, bool) { return c.key(&altered, ca) },
+		"of another CA":                   func() (channel.VerifyKey, bool) { return c.key(&good, otherCA) },
+		"under a CA key that is no point": func() (channel.VerifyKey, bool) { return c.key(&good, CAKey{}) },
+	} {
+		if q, ok := try(); ok || q != (channel.VerifyKey{}) {
+			t.Errorf("%s: a certificate passed for the sake of another one", about)
+		}
 	}
 }
 
@@ -91,14 +98,14 @@ func TestKeyDies(t *testing.T) {
 func TestIssuerCacheIsBounded(t *testing.T) {
 	c := &IssuerCache{}
 	for i := range 3 * maxIssuers {
-		c.learn([32]byte{byte(i), byte(i >> 8)})
+		c.learn([32]byte{byte(i), byte(i >> 8)}, channel.VerifyKey{})
 	}
 	if len(c.passed) > maxIssuers {
 		t.Errorf("%d certificates remembered", len(c.passed))
 	}
 	var none *IssuerCache
-	none.learn([32]byte{})
-	if none.knows([32]byte{}) {
+	none.learn([32]byte{}, channel.VerifyKey{})
+	if _, ok := none.recall([32]byte{}); ok {
 		t.Error("no cache knows a certificate")
 	}
 }

@@ -164,21 +164,19 @@ func (x *activation) selectName(name []byte, aid int, next bool) Step {
 // selected judges the FCI (scheme 3.4.4) and goes on to S2 (scheme 5.3).
 func (x *activation) selected(aid int, fci []byte) Step {
 	app := &application{
-		aid: &x.a.terminal.AIDs[aid], flags: x.a.flags[aid], objects: objects{},
+		aid: &x.a.terminal.AIDs[aid], flags: x.a.flags[aid], objects: make(objects, 0, someObjects),
 	}
 	root, err := tlv.ParseOne(fci)
 	if err != nil || root.Tag != 0x6F || app.objects.take([]tlv.Node{root}, origin{source: dict.FromFCI}) != nil {
 		return x.selectNext()
 	}
-	adf, ok1 := app.objects[0x84]
-	_, ok2 := app.objects[0x9F38]
-	qualifier, ok3 := app.objects[0x9F2C]
-	if !ok1 || !ok2 || !ok3 || !bytes.HasPrefix(qualifier.Value, []byte{0x01, 0xC1, 0xE1}) {
+	adf, qualifier := app.objects.value(0x84), app.objects.value(0x9F2C)
+	if !app.objects.has(0x84, 0x9F38, 0x9F2C) || !bytes.HasPrefix(qualifier, []byte{0x01, 0xC1, 0xE1}) {
 		return x.selectNext()
 	}
-	app.tvr.setIf(!bytes.HasPrefix(adf.Value, app.aid.AID), bitAIDMismatch)
+	app.tvr.setIf(!bytes.HasPrefix(adf, app.aid.AID), bitAIDMismatch)
 	x.app = app
-	if p := x.a.pending; p != nil && bytes.Equal(adf.Value, p.ADF) && qualifier.Value[3]&featureRecovery != 0 {
+	if p := x.a.pending; p != nil && bytes.Equal(adf, p.ADF) && qualifier[3]&featureRecovery != 0 {
 		return x.recover(p)
 	}
 	return x.gpo()

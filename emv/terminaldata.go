@@ -5,7 +5,8 @@ import (
 	"tapkeeper/emv/tlv"
 )
 
-// terminalData are the elements of scheme 4.1 as they stand now.
+// terminalData are the elements of scheme 4.1 but TVR and relay data, which are
+// zeros in the PDOL; setResults adds them for the CDOL1.
 func (x *activation) terminalData(app *application) map[tlv.Tag][]byte {
 	var (
 		sale     = &x.a.sale
@@ -28,15 +29,19 @@ func (x *activation) terminalData(app *application) map[tlv.Tag][]byte {
 		0x9F21:   x.time(),
 		0x9C:     {byte(sale.Kind)},
 		0x9F37:   app.un[:],
-		0x95:     app.tvr[:],
+		0x9E:     app.key.XY(),
 		0x9F1C:   id[:],
 		0xDF8B21: merchant[:],
 		0xDF8B22: sale.ID[:],
-		0xDF8B23: app.relay.data[:],
 		0xDF8B24: original,
 		0xDF8B26: x.request(app),
 		0x9F06:   append(append([]byte{}, app.aid.AID...), make([]byte, 16-len(app.aid.AID))...),
 	}
+}
+
+// setResults adds 95 and DF8B23 as of before GENERATE AC.
+func (app *application) setResults() {
+	app.values[0x95], app.values[0xDF8B23] = app.tvr[:], app.relay.data[:]
 }
 
 // request is DF8B26 (scheme 4.1).

@@ -81,17 +81,28 @@ func (c Device) Expired(date Date) bool { return c.NotAfter.Before(date) }
 // MayApproveOffline is property b6 (scheme 2.2).
 func (c Device) MayApproveOffline() bool { return c.Properties&OfflineAllowed != 0 }
 
-// SignedBy reports scheme 2.5 step 14: the issuer's signature, and both keys
-// being points.
-func (c Device) SignedBy(issuer channel.VerifyKey) bool {
-	if _, err := c.VerifyKey(); err != nil {
-		return false
-	}
-	if _, err := c.AgreePoint(); err != nil {
-		return false
-	}
-	return issuer.Verify(c.signature[:], c.body())
+// Keys are the public keys of a device.
+type Keys struct {
+	Sign  channel.VerifyKey // Qs
+	Agree *ecdh.PublicKey   // Qd
 }
+
+// Authenticate is scheme 2.5 step 14: it returns the device's keys if the issuer
+// has signed the certificate and both keys are points.
+func (c Device) Authenticate(issuer channel.VerifyKey) (Keys, bool) {
+	if !issuer.Verify(c.signature[:], c.body()) {
+		return Keys{}, false
+	}
+	qs, err1 := c.VerifyKey()
+	qd, err2 := c.AgreePoint()
+	if err1 != nil || err2 != nil {
+		return Keys{}, false
+	}
+	return Keys{Sign: qs, Agree: qd}, true
+}
+
+// SignedBy is Authenticate for who needs no keys.
+func (c Device) SignedBy(issuer channel.VerifyKey) bool { _, ok := c.Authenticate(issuer); return ok }
 
 // VerifyKey is Qs.
 func (c Device) VerifyKey() (channel.VerifyKey, error) { return channel.NewVerifyKey(c.SignKey[:]) }

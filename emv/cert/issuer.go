@@ -87,12 +87,18 @@ func (c Issuer) MayIssueDevices() bool { return c.Usage&0x80 != 0 }
 // MayIssueGrants is usage b7.
 func (c Issuer) MayIssueGrants() bool { return c.Usage&0x40 != 0 }
 
-// SignedBy reports scheme 2.5 step 7: the CA's signature, and the issuer's key
-// being a point.
-func (c Issuer) SignedBy(ca channel.VerifyKey) bool {
-	_, err := c.VerifyKey()
-	return err == nil && ca.Verify(c.signature[:], c.body())
+// Authenticate is scheme 2.5 step 7: it returns the issuer's key if the CA has
+// signed the certificate and the key is a point.
+func (c Issuer) Authenticate(ca channel.VerifyKey) (channel.VerifyKey, bool) {
+	if !ca.Verify(c.signature[:], c.body()) {
+		return channel.VerifyKey{}, false
+	}
+	q, err := c.VerifyKey()
+	return q, err == nil
 }
+
+// SignedBy is Authenticate for who needs no key.
+func (c Issuer) SignedBy(ca channel.VerifyKey) bool { _, ok := c.Authenticate(ca); return ok }
 
 // VerifyKey is Q_I.
 func (c Issuer) VerifyKey() (channel.VerifyKey, error) { return channel.NewVerifyKey(c.Key[:]) }

@@ -5,15 +5,6 @@ import (
 	"crypto/cipher"
 )
 
-// block makes the cipher; a Key made by NewKey always has the right size.
-func (k Key) block() cipher.Block {
-	b, err := aes.NewCipher(k.Bytes())
-	if err != nil {
-		panic("channel: use of a key that was never set")
-	}
-	return b
-}
-
 // encrypt is one ECB block.
 func (k Key) encrypt(in [aes.BlockSize]byte) (out [aes.BlockSize]byte) {
 	k.block().Encrypt(out[:], in[:])

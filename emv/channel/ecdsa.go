@@ -82,9 +82,8 @@ func (k VerifyKey) Verify(signature []byte, parts ...[]byte) bool {
 	if k.key == nil || len(signature) != SignatureSize {
 		return false
 	}
-	r := new(big.Int).SetBytes(signature[:32])
-	s := new(big.Int).SetBytes(signature[32:])
-	return ecdsa.Verify(k.key, digest(parts), r, s)
+	var buf [maxDER]byte
+	return ecdsa.VerifyASN1(k.key, digest(parts), unflatten(buf[:0], signature))
 }
 
 func digest(parts [][]byte) []byte {
@@ -93,6 +92,27 @@ func digest(parts [][]byte) []byte {
 		h.Write(p)
 	}
 	return h.Sum(nil)
+}
+
+// maxDER is a SEQUENCE of two INTEGERs of 33 bytes.
+const maxDER = 2 + 2*(2+33)
+
+// unflatten turns r ‖ s into the DER form that crypto/ecdsa reads. A value that
+// is not in 1..n-1 stays one, and is refused there.
+func unflatten(dst, signature []byte) []byte {
+	dst = append(dst, 0x30, 0)
+	for _, n := range [2][]byte{signature[:32], signature[32:]} {
+		for len(n) > 1 && n[0] == 0 {
+			n = n[1:]
+		}
+		if n[0] < 0x80 {
+			dst = append(append(dst, 0x02, byte(len(n))), n...)
+		} else { // DER integers are signed
+			dst = append(append(dst, 0x02, byte(len(n)+1), 0), n...)
+		}
+	}
+	dst[1] = byte(len(dst) - 2)
+	return dst
 }
 
 // flatten turns the DER form that crypto/ecdsa writes into r ‖ s.

@@ -9,6 +9,8 @@
 package channel
 
 import (
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/subtle"
 	"encoding/json"
 	"fmt"
@@ -54,14 +56,23 @@ func (s Secret) MarshalJSON() ([]byte, error) { return json.Marshal(hidden) }
 const KeySize = 16
 
 // Key is an AES-128 key. The zero Key is not usable.
-type Key struct{ Secret }
+type Key struct {
+	Secret
+	block func() cipher.Block // a func, as fmt looks into everything else
+}
 
 // NewKey copies b, which must have KeySize bytes.
 func NewKey(b []byte) (Key, error) {
 	if len(b) != KeySize {
 		return Key{}, fmt.Errorf("AES key of %d bytes, want %d", len(b), KeySize)
 	}
-	return Key{NewSecret(b)}, nil
+	return keyOf([KeySize]byte(b)), nil
 }
 
-func keyOf(b [KeySize]byte) Key { return Key{NewSecret(b[:])} }
+func keyOf(b [KeySize]byte) Key {
+	c, err := aes.NewCipher(b[:])
+	if err != nil {
+		panic("channel: an AES-128 key has 16 bytes") // and this one does
+	}
+	return Key{Secret: NewSecret(b[:]), block: func() cipher.Block { return c }}
+}

@@ -75,7 +75,11 @@ func R0Zeroed(objects []tlv.Node) []byte {
 }
 
 func join(objects []tlv.Node, without ...tlv.Tag) []byte {
-	var out []byte
+	size := 0
+	for _, n := range objects {
+		size += len(n.Raw)
+	}
+	out := make([]byte, 0, size)
 next:
 	for _, n := range objects {
 		for _, t := range without {

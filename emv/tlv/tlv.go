@@ -37,6 +37,14 @@ type Node struct {
 // ErrMalformed is wrapped by every error of this package.
 var ErrMalformed = errors.New("malformed TLV")
 
+// What may be wrong with a tag or a length.
+var (
+	errPadding  = fmt.Errorf("%w: padding", ErrMalformed)
+	errShortTag = fmt.Errorf("%w: tag cut short", ErrMalformed)
+	errLongTag  = fmt.Errorf("%w: tag longer than three bytes", ErrMalformed)
+	errLength   = fmt.Errorf("%w: length", ErrMalformed)
+)
+
 // maxLevel is the deepest level an object may have (scheme 0.1 rule 3). It
 // also bounds the recursion of this package.
 const maxLevel = 5
@@ -78,6 +86,9 @@ func ParseOne(b []byte) (Node, error) {
 // parse reads all of b. The level 0 means: do not look into templates.
 func parse(b []byte, base, level int) ([]Node, error) {
 	var nodes []Node
+	if n := count(b); n > 0 {
+		nodes = make([]Node, 0, n)
+	}
 	for at := 0; at < len(b); {
 		tag, n, err := readTag(b[at:])
 		if err != nil {
@@ -107,10 +118,29 @@ func parse(b []byte, base, level int) ([]Node, error) {
 	return nodes, nil
 }
 
+// count is the number of well-formed objects that b begins with, so that their
+// nodes are allocated at once; what is wrong with b, parse says.
+func count(b []byte) int {
+	n := 0
+	for len(b) > 0 {
+		_, size, err := readTag(b)
+		if err != nil {
+			return n
+		}
+		length, more, err := readLength(b[size:])
+		if err != nil || length > len(b)-size-more {
+			return n
+		}
+		b = b[size+more+length:]
+		n++
+	}
+	return n
+}
+
 // readTag follows scheme 0.1 rule 1.
 func readTag(b []byte) (Tag, int, error) {
 	if b[0] == 0x00 || b[0] == 0xFF {
-		return 0, 0, fmt.Errorf("%w: padding", ErrMalformed)
+		return 0, 0, errPadding
 	}
 	tag := Tag(b[0])
 	if b[0]&0x1F != 0x1F {
@@ -118,14 +148,14 @@ func readTag(b []byte) (Tag, int, error) {
 	}
 	for i := 1; i < 3; i++ {
 		if i >= len(b) {
-			return 0, 0, fmt.Errorf("%w: tag cut short", ErrMalformed)
+			return 0, 0, errShortTag
 		}
 		tag = tag<<8 | Tag(b[i])
 		if b[i]&0x80 == 0 {
 			return tag, i + 1, nil
 		}
 	}
-	return 0, 0, fmt.Errorf("%w: tag longer than three bytes", ErrMalformed)
+	return 0, 0, errLongTag
 }
 
 // readLength follows scheme 0.1 rule 2.
@@ -138,7 +168,7 @@ func readLength(b []byte) (length, size int, err error) {
 	case len(b) > 2 && b[0] == 0x82:
 		return int(b[1])<<8 | int(b[2]), 3, nil
 	}
-	return 0, 0, fmt.Errorf("%w: length", ErrMalformed)
+	return 0, 0, errLength
 }
 
 // MaxValue is the longest value that Append can write.
