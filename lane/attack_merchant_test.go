@@ -238,3 +238,18 @@ func TestPrePlay(t *testing.T) {
 		}
 	}
 }
+
+// TestRefundNamesItsPayer: a phone that signs another account's reference gets as
+// far as the wallet, which posts to the account of the device and so refuses
+// (terminal.md, "What the wallet posts"; reason 13).
+func TestRefundNamesItsPayer(t *testing.T) {
+	i := newIssuer(t)
+	a := i.play(t, persona(t, "refund-copies-reference"))
+	payer, refunded := a.verdicts[0], a.verdicts[len(a.verdicts)-1]
+	if !payer.OK || !refunded.OK || payer.Account == refunded.Account || refunded.Device == payer.Device {
+		t.Errorf("paid by %q (%v), refunded to %q (%v): the wallet could not tell them apart", payer.Account, payer.OK, refunded.Account, refunded.OK)
+	}
+	if o := a.outcomes[0]; !o.Deferred || o.RecordKind != emv.RecordRefund {
+		t.Errorf("%v, record %02X, deferred %v", o.Result, byte(o.RecordKind), o.Deferred)
+	}
+}

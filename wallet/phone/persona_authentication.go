@@ -7,14 +7,12 @@ import (
 
 const overCVMLimit = 15_000 // above the CVM limit, below the floor limit of scheme 3.1
 
-// authenticationPersonas pretend to be, or to have checked, what they are not.
-func authenticationPersonas() []Persona {
+// cvmPersonas pretend that their user was authenticated, or need not be.
+func cvmPersonas() []Persona {
 	skips := []func(*draft){claims(tag9F8102, cvdNone), func(d *draft) {
 		d.edit(tag9F10, func(v []byte) []byte { v[3] &^= flagCDCVM; return v })
 	}}
 	noCVM := Expect{Result: declined, Reason: reasonUnlock, TVR: [5]byte{2: 0x80}, Record: kindReversal}
-	suspect := Expect{Result: ended, Reason: reasonMAC, Record: kindSuspect}
-	badCertificate := Expect{Result: declined, Reason: reasonCertificate, Record: kindDeclined}
 	return []Persona{{
 		Name: "cvm-flag-between", Doc: "tells the locked phone that no CVM is wanted, and the terminal that it was done",
 		Section: "11", Attacks: []string{rowCVM, rowTransit}, Check: "5.5 step 2 and 4: PDOL data, CDOL1 data and CVD in the MAC and the signature", Between: true,
@@ -42,7 +40,18 @@ func authenticationPersonas() []Persona {
 		Section: "5.5", Attacks: []string{rowCVM}, Check: "5.5 step 6: B3b7",
 		Terminal: one(Expect{Result: declined, Reason: reasonUnlock, TVR: [5]byte{2: 0x40}, Record: kindReversal}), Backend: genuine(),
 		tricks: []trick{at(stepGenerate, forges(claims(tag9F8102, 0x01)))},
-	}, {
+	}}
+}
+
+// suspect is a tap whose MACs are wrong: the phone may have paid all the same.
+var suspect = Expect{Result: ended, Reason: reasonMAC, Record: kindSuspect}
+
+// badCertificate is a tap that was declined for what the certificates say.
+var badCertificate = Expect{Result: declined, Reason: reasonCertificate, Record: kindDeclined}
+
+// brandPersonas are not the application, or have not the key, that they say.
+func brandPersonas() []Persona {
+	return []Persona{{
 		Name: "wrong-cryptogram-between", Doc: "alters the cryptogram on its way",
 		Section: "11", Attacks: []string{rowWrongAC}, Check: "5.5 step 2 and 4: the EDA-MAC and the signature over R1", Between: true,
 		Terminal: one(suspect), Backend: fails(4, reasonSignature),
@@ -70,7 +79,12 @@ func authenticationPersonas() []Persona {
 		Section: "11", Attacks: []string{rowBrand}, Check: "2.5 step 3: RID of 90",
 		Terminal: one(withTVR(badCertificate, 0, 0x08)), Backend: fails(2, reasonCertificate),
 		tricks: []trick{nth(1, at(stepRead, alters(edits(tag90, flips(6)))))},
-	}, {
+	}}
+}
+
+// identityPersonas cannot prove who they are, and want to be paid all the same.
+func identityPersonas() []Persona {
+	return []Persona{{
 		Name: "certificate-withheld", Doc: "does not show its device certificate", Between: true,
 		Section: "11", Attacks: []string{rowDowngrade}, Check: "2.5 step 1, 5.6: B1b6 in TAC-Denial",
 		Terminal: one(withTVR(badCertificate, 0, 0x20)), Backend: fails(1, reasonProtocol), tricks: []trick{shortAFL()},

@@ -6,20 +6,12 @@ import (
 	"tapkeeper/emv/tlv"
 )
 
-// moneyPersonas make money of their own, or spend where they must not.
-func moneyPersonas() []Persona {
+// insists is a TC that the terminal did not ask for.
+var insists = Expect{Result: ended, Reason: reasonProtocol, Record: kindReversal}
+
+// grantPersonas have no grant that is worth anything, and spend it.
+func grantPersonas() []Persona {
 	noGrant := Expect{Result: declined, Reason: reasonNoGrant, TVR: [5]byte{3: 0x40}, Record: kindDeclined}
-	insists := Expect{Result: ended, Reason: reasonProtocol, Record: kindReversal}
-	foreign := unfit(func(p *Profile, by channel.SignKey) error {
-		p.Currency = Hex{0x08, 0x40}
-		if err := p.put(tag9F42, p.Currency); err != nil {
-			return err
-		}
-		if err := p.granted(by, func(g *cert.Grant) { g.Currency = [2]byte{0x08, 0x40} }); err != nil {
-			return err
-		}
-		return p.certified(by, nil)
-	})
 	ownGrant := profile(func(p *Profile) error {
 		key, err := own("operator")
 		if err != nil {
@@ -62,7 +54,24 @@ func moneyPersonas() []Persona {
 		Section: "11", Attacks: []string{rowOwnMoney}, Check: "2.5 step 32: the issuer's signature, B4b7",
 		Terminal: one(noGrant), Backend: genuine(),
 		tricks: []trick{nth(4, at(stepRead, alters(flips(-126+22))))},
-	}, {
+	}}
+}
+
+// foreign is a card whose account and grant are in another currency.
+var foreign = unfit(func(p *Profile, by channel.SignKey) error {
+	p.Currency = Hex{0x08, 0x40}
+	if err := p.put(tag9F42, p.Currency); err != nil {
+		return err
+	}
+	if err := p.granted(by, func(g *cert.Grant) { g.Currency = [2]byte{0x08, 0x40} }); err != nil {
+		return err
+	}
+	return p.certified(by, nil)
+})
+
+// limitPersonas spend what they have where, or more than, they may.
+func limitPersonas() []Persona {
+	return []Persona{{
 		Name: "foreign-currency", Doc: "pays offline from an account in another currency",
 		Section: "11", Attacks: []string{rowCurrency}, Check: "5.4 B2b3, 2.5 step 34: B4b6",
 		Terminal: one(Expect{Result: declined, Reason: reasonCurrency, TVR: [5]byte{1: 0x04, 3: 0x20}, Record: kindDeclined}), Backend: genuine(),

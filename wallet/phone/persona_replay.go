@@ -8,7 +8,6 @@ import (
 
 // replayPersonas say again what was said before.
 func replayPersonas() []Persona {
-	suspect := Expect{Result: ended, Reason: reasonMAC, Record: kindSuspect}
 	return []Persona{{
 		Name: "answer-replayed-between", Doc: "gives the answer of the sale before", Between: true,
 		Section: "11", Attacks: []string{rowPrePlay, rowReplay}, Check: "5.5 step 2 and 4: fresh UN and Qk in the MAC and the signature", Setting: Setting{Sales: 2},

@@ -72,7 +72,7 @@ const (
 func Personas() []Persona {
 	var all []Persona
 	for _, group := range [][]Persona{
-		authenticationPersonas(), tamperingPersonas(), replayPersonas(), relayPersonas(), moneyPersonas(), statePersonas(),
+		cvmPersonas(), brandPersonas(), identityPersonas(), tamperingPersonas(), replayPersonas(), relayPersonas(), grantPersonas(), limitPersonas(), statePersonas(),
 		rollbackPersonas(), honestPersonas(), refundPersonas(), statusPersonas(), latePersonas(), tearPersonas(),
 		recoverPersonas(), malformedPersonas(), chainPersonas(),
 	} {
