@@ -157,6 +157,10 @@ func (d *decoder) element(row Element, value []byte, at int) Item {
 		row.Log = Sealed // another scheme's certificate: see bookRows
 	}
 	if !row.Fits(value) {
+		row = fitting(row, value)
+		item.Name = row.Name
+	}
+	if !row.Fits(value) {
 		item = d.hidden(value, "not the length or format of this element")
 		item.Name = row.Name
 		item.Masked = item.Masked || len(value) > 0 && row.Log == Sealed
@@ -180,4 +184,14 @@ func (d *decoder) element(row Element, value []byte, at int) Item {
 		item.Value, item.Masked = "", false
 	}
 	return item
+}
+
+// fitting is the other kernel's row of the same tag if the value fits that one, as
+// an AID without its padding does, and if that row hides no less.
+func fitting(row Element, value []byte) Element {
+	other, ok := FindIn(Book-row.Kernel, row.Tag)
+	if ok && other.Fits(value) && (other.Log == row.Log || other.Log == Sealed) {
+		return other
+	}
+	return row
 }

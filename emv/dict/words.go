@@ -197,10 +197,31 @@ var applications = []struct{ prefix, name string }{
 	{"A0000000031010", "Visa"}, {"A0000000032010", "Visa Electron"}, {"A0000000032020", "V PAY"}, {"A000000003", "Visa"},
 	{"A0000000041010", "Mastercard"}, {"A0000000043060", "Maestro"}, {"A0000000042203", "Mastercard US Maestro"}, {"A000000004", "Mastercard"},
 	{"A000000333010101", "UnionPay debit"}, {"A000000333010102", "UnionPay credit"}, {"A000000333010103", "UnionPay quasi-credit"},
-	{"A000000333", "UnionPay"}, {"A000000025", "American Express"}, {"A0000000651010", "JCB"}, {"A000000152", "Discover"},
-	{"A000000324", "Discover"}, {"A000000277", "Interac"}, {"A000000042", "CB"}, {"A000000658", "Mir"}, {"A000000524", "RuPay"},
-	{"A000000384", "eftpos"}, {"D27600002545", "girocard"}, {"A000000359", "girocard"}, {"A000000632", "China T-Union"},
+	{"A000000333", "UnionPay"}, {"A00000002501", "American Express"}, {"A000000025", "American Express"}, {"A0000000651010", "JCB"},
+	{"A0000001523010", "Discover"}, {"A000000152", "Discover"}, {"A0000003241010", "Discover"}, {"A0000002771010", "Interac"},
+	{"A0000000421010", "CB"}, {"A000000042", "CB"}, {"A0000006581010", "Mir"}, {"A0000005241010", "RuPay"}, {"A00000038410", "eftpos"},
+	{"D27600002545", "girocard"}, {"A0000003591010", "girocard"}, {"A000000632010105", "China T-Union"}, {"A000000632", "China T-Union"},
 }
+
+// rid is the scheme's (scheme 1.4).
+const rid = "\xF0TAPK"
+
+// RID is the first five bytes of the scheme's application identifiers.
+func RID() []byte { return []byte(rid) }
+
+// Applications are the well-known application identifiers, the scheme's first.
+func Applications() [][]byte {
+	var list [][]byte
+	for _, a := range applications {
+		if b, err := hex.DecodeString(a.prefix); err == nil && len(b) >= aidSize {
+			list = append(list, b)
+		}
+	}
+	return list
+}
+
+// aidSize leaves out bare RIDs: cards of other applications answer to them too.
+const aidSize = 6
 
 // applicationName names an AID or the two directories.
 func applicationName(v []byte) string {
