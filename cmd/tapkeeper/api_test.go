@@ -49,7 +49,7 @@ func TestSameKeySamePayment(t *testing.T) {
 	}
 	check("after the outcome")
 	s.stop()
-	s.start()
+	s.start(s.Config())
 	check("after a restart")
 	if got := s.spent(); got != 12_50 {
 		t.Errorf("the ledger took %d", got)

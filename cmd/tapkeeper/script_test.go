@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -25,9 +26,12 @@ import (
 
 	firmwareconfig "tapkeeper/firmware-config"
 	"tapkeeper/firmware-config/bundle"
-	"tapkeeper/reader/pcsc"
 	"tapkeeper/till"
 )
+
+// go test ./cmd/tapkeeper -run TestScripts -update rewrites what a script
+// compares with; the difference is for review.
+var update = flag.Bool("update", false, "rewrite the expected output of the scripts")
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"tapkeeper": main})
@@ -40,7 +44,7 @@ func TestScripts(t *testing.T) {
 		t.Fatalf("no scripts: %v", err)
 	}
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true,
+		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true, UpdateScripts: *update,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("TAPKEEPER_SOCKET", filepath.Join(env.WorkDir, "till.sock"))
 			return furnish(env.WorkDir)
@@ -51,10 +55,7 @@ func TestScripts(t *testing.T) {
 		Condition: func(name string) (bool, error) {
 			switch name {
 			case "cgo":
-				gone, stop := context.WithCancel(context.Background())
-				stop()
-				_, err := pcsc.List(gone)
-				return !errors.Is(err, pcsc.ErrNotBuilt), nil
+				return hasPCSC, nil
 			case "root":
 				return os.Geteuid() == 0, nil
 			}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"tapkeeper/lane"
 	"tapkeeper/lane/lanetest"
 	"tapkeeper/till"
 )
@@ -31,8 +32,17 @@ type shop struct {
 	stop   func()
 }
 
-// openShop opens a store whose wallet is connected.
+// openShop opens a store whose wallet is connected and whose reader is ready.
 func openShop(t *testing.T) *shop {
+	t.Helper()
+	s := furnishShop(t)
+	s.start(s.Config())
+	s.until("phones can be tapped", func(st till.Status) bool { return st.Reader.Ready })
+	return s
+}
+
+// furnishShop makes a store without a daemon.
+func furnishShop(t *testing.T) *shop {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "shop") // t.TempDir is too long for a socket
 	if err != nil {
@@ -55,17 +65,17 @@ func openShop(t *testing.T) *shop {
 			t.Logf("the daemon's log:\n%s", s.log)
 		}
 	})
+	s.stop = func() {}
 	s.client = till.NewClient(s.socket)
-	s.start()
 	return s
 }
 
 // start starts the daemon; it replaces stop.
-func (s *shop) start() {
+func (s *shop) start(settings lane.Config) {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	cfg := config{Till: tillConfig{Socket: s.socket}, Config: s.Config()}
+	cfg := config{Till: tillConfig{Socket: s.socket}, Config: settings}
 	go func() { done <- serve(ctx, cfg, zerolog.New(s.log)) }()
 	s.stop = sync.OnceFunc(func() {
 		cancel()
@@ -73,7 +83,7 @@ func (s *shop) start() {
 			s.t.Errorf("the daemon ended with %v", err)
 		}
 	})
-	s.until("the wallet is connected", func(st till.Status) bool { return st.Wallet.Connected && st.Reader.Ready })
+	s.until("the wallet is connected", func(st till.Status) bool { return st.Wallet.Connected })
 }
 
 func (s *shop) until(what string, ok func(till.Status) bool) {
