@@ -44,6 +44,7 @@ func newRoot() *cobra.Command {
   phonesim --wallet alice.json --connect tcp:127.0.0.1:35963     pcscd with vsmartcard-vpcd
   phonesim --wallet alice.json --connect unix:/run/tapkeeper/field --verified
   phonesim --wallet alice.json --hold 0                          until Ctrl-C
+  phonesim --wallet alice.json --persona leaves-after-generate   a phone that misbehaves
 
 walletd init makes wallet files. One wallet file belongs to one phone: two that
 run at once on the same file would spend the same money, so the second is stopped.`,
@@ -61,6 +62,7 @@ run at once on the same file would spend the same money, so the second is stoppe
 	f.StringVar(&t.connect, "connect", "tcp:127.0.0.1:35963", "the reader: tcp:HOST:PORT or unix:PATH")
 	f.StringVar(&t.wallet, "wallet", "", "the wallet file (required)")
 	f.DurationVar(&t.hold, "hold", defaultHold, "how long the phone stays in the field, 0 is until interrupted")
+	f.StringVar(&t.persona, "persona", "", "how the phone misbehaves; list names all ways (taps are counted from the start of this program)")
 	f.BoolVar(&t.verified, "verified", false, "the owner has unlocked the phone for this tap")
 	return root
 }

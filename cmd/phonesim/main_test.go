@@ -198,3 +198,29 @@ func TestPhoneOnPCSCD(t *testing.T) {
 		t.Errorf("exit %d\n%s%s", code, stdout, stderr)
 	}
 }
+
+func TestPersona(t *testing.T) {
+	selects := func(r byHand) []byte {
+		r.send(1)
+		r.send(selectPPSE...)
+		return r.receive()
+	}
+	connect := listen(t, "tcp", "127.0.0.1:0", func(r byHand) {
+		if answer := selects(r); !bytes.Equal(answer, []byte{0x6F, 0x00}) {
+			t.Errorf("SELECT PPSE: %X, want 6F00", answer)
+		}
+	})
+	code, _, stderr := phonesim(t, "--wallet", walletFile(t), "--connect", connect, "--hold", "10s", "--persona", "status-ppse-6F00")
+	if code != exitOK || stderr != "" {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+	code, stdout, _ := phonesim(t, "--persona", "list")
+	if lines := strings.Count(stdout, "\n"); code != exitOK || lines < 300 || !strings.Contains(stdout, "\nown-money ") {
+		t.Errorf("exit %d, %d personas", code, lines)
+	}
+	for _, bad := range []string{"nobody", "grant-expired", "borrowed-grant"} {
+		if code, _, stderr := phonesim(t, "--wallet", walletFile(t), "--connect", connect, "--persona", bad); code != exitUsage {
+			t.Errorf("%s: exit %d: %s", bad, code, stderr)
+		}
+	}
+}

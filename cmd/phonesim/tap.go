@@ -23,11 +23,16 @@ const (
 // tap is one visit of the phone in a reader's field, as the flags tell it.
 type tap struct {
 	connect, wallet string
+	persona         string
 	hold            time.Duration
 	verified        bool
 }
 
 func (t tap) run(ctx context.Context, out io.Writer) error {
+	if t.persona == "list" {
+		listPersonas(out)
+		return nil
+	}
 	network, address, err := parseReader(t.connect)
 	switch {
 	case err != nil:
@@ -41,12 +46,17 @@ func (t tap) run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return &failure{exitUnexpected, fmt.Errorf("open wallet file: %w", err), "walletd init makes wallet files, in the folder phones"}
 	}
+	p := &held{Wallet: w, face: w, verified: t.verified}
+	if t.persona != "" {
+		if p.face, err = play(t.persona, w); err != nil {
+			return usage(err)
+		}
+	}
 	dialer := net.Dialer{Timeout: dialTimeout}
 	conn, err := dialer.DialContext(ctx, network, address)
 	if err != nil {
 		return unavailable(fmt.Errorf("no reader at %s: %w", t.connect, err), hintFor(network))
 	}
-	p := &held{Wallet: w, verified: t.verified}
 	fmt.Fprintf(out, "phone in the field of %s\n", t.connect)
 	err = t.stay(ctx, conn, p)
 	fmt.Fprintf(out, "phone left the field: powered %s, answered %s\n", count(p.powered, "time"), count(p.answered, "command"))
@@ -93,9 +103,27 @@ func hintFor(network string) string {
 	return "start tapkeeper with the virtual reader at this path, as the same user"
 }
 
-// held is the wallet as it lies at the reader. Serve calls it from one goroutine, and run reads it after that.
+// play lets the wallet act as a persona.
+func play(name string, w *phone.Wallet) (readertest.Phone, error) {
+	p, known := phone.PersonaNamed(name)
+	if !known {
+		return nil, fmt.Errorf("--persona %q: there is none of that name; --persona list names them", name)
+	}
+	return p.Play(w, phone.Tools{})
+}
+
+// listPersonas says what each persona does.
+func listPersonas(out io.Writer) {
+	for _, p := range phone.Personas() {
+		fmt.Fprintf(out, "%-40s %s\n", p.Name, p.Doc)
+	}
+}
+
+// held is the wallet as it lies at the reader, with the face that it shows: its own, or a persona's. Serve calls it
+// from one goroutine, and run reads it after that.
 type held struct {
 	*phone.Wallet
+	face              readertest.Phone
 	verified          bool
 	powered, answered int
 }
@@ -106,13 +134,16 @@ func (p *held) PowerOn() {
 	if p.verified {
 		p.Unlock(time.Now())
 	}
-	p.Wallet.PowerOn()
+	p.face.PowerOn()
 }
+
+// PowerOff ends an activation.
+func (p *held) PowerOff() { p.face.PowerOff() }
 
 // Transmit counts; commands and answers are nobody's business.
 func (p *held) Transmit(command []byte) []byte {
 	p.answered++
-	return p.Wallet.Transmit(command)
+	return p.face.Transmit(command)
 }
 
 func count(n int, what string) string {
