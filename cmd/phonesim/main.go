@@ -47,7 +47,11 @@ func newRoot() *cobra.Command {
   phonesim --wallet alice.json --persona leaves-after-generate   a phone that misbehaves
 
 walletd init makes wallet files. One wallet file belongs to one phone: two that
-run at once on the same file would spend the same money, so the second is stopped.`,
+run at once on the same file would spend the same money, so the second is stopped.
+
+--persona list names the ways in which a phone can misbehave. A persona counts its
+taps from the start of this program, and what it does stays in the wallet file: give
+it a wallet of its own, for an honest phone may not be able to pay from it again.`,
 		Version: version, SilenceErrors: true, SilenceUsage: true,
 		Args: func(c *cobra.Command, args []string) error {
 			if err := cobra.NoArgs(c, args); err != nil {
@@ -62,7 +66,7 @@ run at once on the same file would spend the same money, so the second is stoppe
 	f.StringVar(&t.connect, "connect", "tcp:127.0.0.1:35963", "the reader: tcp:HOST:PORT or unix:PATH")
 	f.StringVar(&t.wallet, "wallet", "", "the wallet file (required)")
 	f.DurationVar(&t.hold, "hold", defaultHold, "how long the phone stays in the field, 0 is until interrupted")
-	f.StringVar(&t.persona, "persona", "", "how the phone misbehaves; list names all ways (taps are counted from the start of this program)")
+	f.StringVar(&t.persona, "persona", "", "how the phone misbehaves; list names all ways")
 	f.BoolVar(&t.verified, "verified", false, "the owner has unlocked the phone for this tap")
 	return root
 }
