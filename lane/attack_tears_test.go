@@ -62,7 +62,7 @@ func TestTears(t *testing.T) {
 		}
 	}
 	t.Logf("%d tears, %d records that the issuer found genuine", ran, len(records))
-	if want := lastCommand * 2 * 4; ran != want || len(records) < want/2 {
+	if want := lastCommand * 2 * 4; !chosen() && (ran != want || len(records) < want/2) {
 		t.Errorf("%d tears with %d records, want %d with at least %d", ran, len(records), want, want/2)
 	}
 }
@@ -206,7 +206,7 @@ func TestPersonasAtTheTill(t *testing.T) {
 		})
 	}
 	t.Logf("%d personas, %d records judged", ran, verdicts)
-	if ran < 280 && testPattern() == "" {
+	if ran < 280 && !chosen() {
 		t.Errorf("only %d personas ran", ran)
 	}
 }

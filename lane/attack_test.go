@@ -1,6 +1,7 @@
 package lane_test
 
 import (
+	"flag"
 	"os"
 	"strings"
 	"testing"
@@ -94,20 +95,13 @@ func TestPersonas(t *testing.T) {
 		})
 	}
 	t.Logf("%d personas, %d of them lies, %d records judged by the issuer", ran, lies, verdicts)
-	if all := len(phone.Personas()); ran != all && !strings.Contains(testPattern(), "/") || all < 300 {
+	if all := len(phone.Personas()); ran != all && !chosen() || all < 300 {
 		t.Errorf("%d of %d personas ran, want all of at least 300", ran, all)
 	}
 }
 
-// testPattern is -test.run: a chosen persona runs alone.
-func testPattern() string {
-	for _, arg := range os.Args {
-		if pattern, ok := strings.CutPrefix(arg, "-test.run="); ok {
-			return pattern
-		}
-	}
-	return ""
-}
+// chosen says that -run asks for single personas, so that no count is due.
+func chosen() bool { return strings.Contains(flag.Lookup("test.run").Value.String(), "/") }
 
 // compare holds outcomes and verdict against what the persona expects.
 func (a *attack) compare(t *testing.T) {
