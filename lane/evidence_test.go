@@ -371,6 +371,51 @@ func TestEvidence(t *testing.T) {
 	t.Run("audit", func(t *testing.T) { c.audit(t, raw) })
 }
 
+// TestEvidenceOfEnds: each end of a payment has its evidence, and no other end's.
+func TestEvidenceOfEnds(t *testing.T) {
+	c := newCourt(t)
+	online := c.pay(rich, "online", 250_00) // over the floor limit: the wallet decides
+	refused := c.pay(poor, "refused", 250_00)
+	c.wait(refused.ID, func(p terminal.Payment) bool { return p.End() == terminal.NotPaid })
+	if online.State != terminal.Approved || refused.State != terminal.Declined || refused.Request == nil {
+		t.Fatalf("online %s, refused %s", online.State, refused.State)
+	}
+	r := c.holds("approved by the wallet", c.export(online.ID))
+	if !strings.Contains(r.Says[0].English, "ARQC") || !strings.Contains(r.Says[1].English, "took 250.00") {
+		t.Errorf("approved by the wallet: it says %q", r.Says)
+	}
+	raw := c.export(refused.ID)
+	r = c.holds("refused by the wallet", raw)
+	if !strings.Contains(r.Says[1].English, "refused the authorisation, reason 02") {
+		t.Errorf("refused by the wallet: it says %q", r.Says)
+	}
+	// A merchant that holds the terminal's key claims the refused one as paid.
+	f, e := c.open(raw)
+	e.Payment = bytes.Replace(e.Payment, []byte(`"state":"declined","settlement":"none"`), []byte(`"state":"approved","settlement":"settled"`), 1)
+	lie := failed(dispute.Verify(c.close(f, e, refused.ID, c.own), c.keys))
+	for _, want := range []string{dispute.CheckSettlement, dispute.CheckEvents, dispute.CheckJournal} {
+		if !slices.Contains(lie, want) {
+			t.Errorf("declined, claimed as approved: failed %v, want %s among them", lie, want)
+		}
+	}
+
+	open, err := c.lane.Terminal().Open(t.Context(), terminal.Request{
+		OrderRef: "nobody", AmountMinor: 100, Currency: lanetest.Currency, Offline: terminal.OfflineAllow, ExpiresIn: time.Minute,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.lane.Evidence(t.Context(), open.ID, "uid 0"); !errors.Is(err, terminal.ErrNotEnded) {
+		t.Errorf("of a payment that waits for a tap: %v", err)
+	}
+	if _, err := c.lane.Terminal().Cancel(t.Context(), open.ID); err != nil {
+		t.Fatal(err)
+	}
+	if r := dispute.Verify(c.export(open.ID), dispute.Keys{Terminal: c.keys.Terminal}); !r.OK || len(r.Says) != 0 {
+		t.Errorf("cancelled: failed %v, says %q", failed(r), r.Says)
+	}
+}
+
 func others(e dispute.Evidence) (runs [][]byte) {
 	for _, s := range e.Chain {
 		for _, l := range s.Links {
@@ -409,8 +454,8 @@ func (c *court) otherKeys(t *testing.T, raw []byte) {
 	r := dispute.Verify(raw, dispute.Keys{})
 	want := []string{evidence.CheckCertificates, evidence.CheckStatic, evidence.CheckSignature, evidence.CheckSecrets, dispute.CheckReceipt,
 		dispute.CheckSettlement, dispute.CheckChain, dispute.CheckEvents, dispute.CheckJournal, dispute.CheckExport, dispute.CheckTerminal}
-	if got := unchecked(r); !r.OK || !slices.Equal(got, want) {
-		t.Errorf("without keys: failed %v, not checked %v", failed(r), got)
+	if got := unchecked(r); !r.OK || !slices.Equal(got, want) || len(r.Says) != 0 {
+		t.Errorf("without keys: failed %v, not checked %v, says %q", failed(r), got, r.Says)
 	}
 }
 

@@ -126,4 +126,7 @@ func TestUnitKeepsItsPromises(t *testing.T) {
 	if !strings.Contains(string(users), "\nu tapkeeper ") {
 		t.Error("sysusers.d does not make the user that the unit names")
 	}
+	if !strings.Contains(string(users), "\ng tapkeeper-manager ") {
+		t.Error("sysusers.d does not make the group that may export evidence")
+	}
 }

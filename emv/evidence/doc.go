@@ -65,6 +65,16 @@ func (r *Report) OK() bool {
 	return true
 }
 
+// Result is that of a check, "" when it was not reached.
+func (r *Report) Result(name string) Result {
+	for _, c := range r.Checks {
+		if c.Name == name {
+			return c.Result
+		}
+	}
+	return ""
+}
+
 func (r *Report) add(name string, ok bool, good, bad string) {
 	if ok {
 		r.Checks = append(r.Checks, Check{name, Pass, good})

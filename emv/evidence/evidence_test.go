@@ -30,14 +30,7 @@ func backend(t *testing.T) *emvtest.Backend {
 	return b
 }
 
-func result(r *Report, name string) Result {
-	for _, c := range r.Checks {
-		if c.Name == name {
-			return c.Result
-		}
-	}
-	return ""
-}
+func result(r *Report, name string) Result { return r.Result(name) }
 
 // failing is the first check that failed.
 func failing(r *Report) string {

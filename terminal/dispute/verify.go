@@ -125,7 +125,9 @@ func (v *verification) record() {
 	if r.Signed == nil {
 		return
 	}
-	v.report.Says = append(v.report.Says, Saying{r.Signed.Text(emv.Chinese), r.Signed.Text(emv.English)})
+	if r.Result(evidence.CheckSignature) == evidence.Pass { // nothing is said that nobody has verified
+		v.report.Says = append(v.report.Says, Saying{r.Signed.Text(emv.Chinese), r.Signed.Text(emv.English)})
+	}
 	v.say(CheckPayment, v.samePayment(r.Signed), "id, amount, currency, merchant, terminal and time are those that the phone has signed")
 }
 
