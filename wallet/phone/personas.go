@@ -73,7 +73,7 @@ func Personas() []Persona {
 	var all []Persona
 	for _, group := range [][]Persona{
 		cvmPersonas(), brandPersonas(), identityPersonas(), tamperingPersonas(), replayPersonas(), relayPersonas(), grantPersonas(), limitPersonas(), statePersonas(),
-		rollbackPersonas(), honestPersonas(), refundPersonas(), statusPersonas(), latePersonas(), tearPersonas(),
+		rollbackPersonas(), decisionPersonas(), honestPersonas(), refundPersonas(), statusPersonas(), latePersonas(), tearPersonas(),
 		recoverPersonas(), malformedPersonas(), chainPersonas(),
 	} {
 		all = append(all, group...)
