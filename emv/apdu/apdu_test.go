@@ -71,23 +71,62 @@ func TestResponse(t *testing.T) {
 	}
 }
 
-// FuzzParse asserts that commands and responses are coded again to the same
-// bytes.
-func FuzzParse(f *testing.F) {
+// seeds are commands and answers of the vectors, every ninth dialogue.
+func seeds(tb testing.TB) [][]byte {
+	tb.Helper()
 	dialogues, err := emvtest.Dialogues()
 	if err != nil {
-		f.Fatal(err)
+		tb.Fatal(err)
 	}
-	for _, step := range dialogues[0].Sales[0].Taps[0].Steps {
-		f.Add([]byte(step.CAPDU))
-		f.Add([]byte(step.RAPDU))
+	var all [][]byte
+	for i := 0; i < len(dialogues); i += 9 {
+		for _, sale := range dialogues[i].Sales {
+			for _, tap := range sale.Taps {
+				for _, step := range tap.Steps {
+					all = append(all, step.CAPDU, step.RAPDU)
+				}
+			}
+		}
+	}
+	return all
+}
+
+// FuzzParse asserts that commands and responses are coded again to the same
+// bytes, that errors show none of them, and nothing is returned beside one.
+func FuzzParse(f *testing.F) {
+	for _, b := range seeds(f) {
+		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if c, err := ParseCommand(b); err == nil && !bytes.Equal(c.Bytes(), b) {
+		c, err := ParseCommand(b)
+		switch {
+		case err != nil && (!bytes.Equal(c.Bytes(), make([]byte, 4)) || emvtest.Leaks(err.Error(), b)):
+			t.Fatalf("a command beside an error, or bytes in it: %v", err)
+		case err == nil && !bytes.Equal(c.Bytes(), b):
 			t.Fatalf("command %X coded again as %X", b, c.Bytes())
 		}
-		if r, err := ParseResponse(b); err == nil && !bytes.Equal(r.Bytes(), b) {
+		r, err := ParseResponse(b)
+		switch {
+		case err != nil && (r.Data != nil || r.SW != 0):
+			t.Fatal("a response beside an error")
+		case err == nil && !bytes.Equal(r.Bytes(), b):
 			t.Fatalf("response %X coded again as %X", b, r.Bytes())
 		}
 	})
+}
+
+// TestAllocation: reading an APDU copies nothing.
+func TestAllocation(t *testing.T) {
+	for _, b := range append(seeds(t), make([]byte, 1<<16)) {
+		if n := emvtest.Allocated(func() { ParseCommand(b); ParseResponse(b) }); n > 1024 {
+			t.Errorf("%d bytes cost %d", len(b), n)
+		}
+	}
+}
+
+// TestCorpus: a fuzz target without seeds would pass on nothing.
+func TestCorpus(t *testing.T) {
+	if n := len(seeds(t)); n < 100 {
+		t.Errorf("%d seeds for FuzzParse", n)
+	}
 }

@@ -1,0 +1,40 @@
+package emvtest
+
+import (
+	"encoding/hex"
+	"runtime"
+	"strings"
+)
+
+// Leaks reports whether a text shows four bytes of b in a row, as hex or as they
+// are. Three may stand in a text: they are a tag.
+func Leaks(text string, b []byte) bool {
+	const run = 4
+	lower := strings.ToLower(text)
+	for i := 0; i+run <= len(b); i++ {
+		piece := b[i : i+run]
+		if strings.Contains(lower, hex.EncodeToString(piece)) || !printable(piece) && strings.Contains(text, string(piece)) {
+			return true
+		}
+	}
+	return false
+}
+
+func printable(b []byte) bool {
+	for _, c := range b {
+		if c < 0x20 || c > 0x7E {
+			return false
+		}
+	}
+	return true
+}
+
+// Allocated is the number of bytes that a call takes from the heap. Nothing
+// else may run meanwhile.
+func Allocated(call func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	call()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
