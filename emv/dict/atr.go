@@ -214,7 +214,14 @@ func (a atr) history() Item {
 			name = "unknown"
 		}
 		v := objects[at+1 : at+1+n]
-		item.Items = append(item.Items, Item{At: a.start + 1 + at, Length: n, Tag: fmt.Sprintf("%X", objects[at]>>4), Name: name, Value: hexOf(v)})
+		part := Item{At: a.start + 1 + at, Length: n, Tag: fmt.Sprintf("%X", objects[at]>>4), Name: name, Value: hexOf(v)}
+		switch {
+		case objects[at]>>4 == 0x3 && n == 1:
+			_, part.Items = (&decoder{}).flags(serviceData, v, part.At+1)
+		case objects[at]>>4 == 0x7 && n > 0:
+			_, part.Items = (&decoder{}).flags(capabilities, v[:1], part.At+1)
+		}
+		item.Items = append(item.Items, part)
 		at += 1 + n
 	}
 	if tail > 0 {
@@ -231,6 +238,21 @@ var compactNames = map[byte]string{
 	0x1: "country code", 0x2: "issuer identification", 0x3: "card service data", 0x4: "initial access data",
 	0x5: "card issuer's data", 0x6: "pre-issuing data", 0x7: "card capabilities", 0x8: "status", 0xF: "application identifier",
 }
+
+// Card service data and the first byte of the card capabilities (ISO/IEC 7816-4
+// tables 85 and 86).
+var (
+	serviceData = flagNames{
+		0x18: "Application selection by full DF name", 0x17: "Application selection by partial DF name",
+		0x16: "BER-TLV data objects available in EF.DIR", 0x15: "BER-TLV data objects available in EF.ATR",
+		0x14: "Access services by READ BINARY", 0x13: "Access services by GET DATA", 0x11: "Card without MF",
+	}
+	capabilities = flagNames{
+		0x18: "DF selection by full DF name", 0x17: "DF selection by partial DF name", 0x16: "DF selection by path",
+		0x15: "DF selection by file identifier", 0x14: "Implicit DF selection", 0x13: "Short EF identifier supported",
+		0x12: "Record number supported", 0x11: "Record identifier supported",
+	}
+)
 
 // emv is what EMV contact level 1 (8.3) refuses in the ATR of a card with contacts.
 // This reader takes none of them; the words help who holds a card in hand.

@@ -149,9 +149,9 @@ func TestDecodeErrors(t *testing.T) {
 		{"6F038402AA", TLV, "not readable as tlv: byte 2: 84 wants a value of 2 bytes, 1 are left"},
 		{"9F", TLV, "not readable as tlv: byte 0: the tag is cut short"},
 		{"9F81828300", TLV, "not readable as tlv: byte 0: the tag is longer than three bytes"},
-		{"8F80", TLV, "not readable as tlv: byte 1: 80 is no length"},
-		{"8F82", TLV, "not readable as tlv: byte 1: the length is cut short"},
-		{"8F", TLV, "not readable as tlv: byte 1: the length is missing"},
+		{"8F80", TLV, "not readable as tlv: byte 0: the length of 8F is 80, which is none"},
+		{"8F82", TLV, "not readable as tlv: byte 0: the length of 8F is cut short"},
+		{"8F", TLV, "not readable as tlv: byte 0: the length of 8F is missing"},
 		{"FF01", TLV, "not readable as tlv: byte 0: FF is no tag"},
 		{"9F02", DOL, "not readable as dol: byte 2: the length of 9F02 is missing"},
 		{"9F0281", DOL, "not readable as dol: byte 2: 81 is no length in a list"},
@@ -170,6 +170,7 @@ func TestDecodeErrors(t *testing.T) {
 		{"00", "nonsense", "not readable as nonsense: unknown kind; one of tlv, dol,"},
 		{"8101", "", "cannot tell what this is: 2 bytes may be aip, tsi, sw"},
 		{"6F0A84000000", "", "not readable as tlv: byte 0: 6F wants a value of 10 bytes, 4 are left"},
+		{"6F0A84", "", "cannot tell what this is: byte 0: no known command, and read as tlv it breaks at byte 0: 6F wants a value of 10 bytes, 1 are left"},
 		{"C1058400AABB", "", "cannot tell what this is: byte 0: no known command, and read as tlv it breaks at byte 0: C1 wants a value of 5 bytes, 4 are left"},
 	} {
 		_, err := Decode(mustHex(t, c.input), Options{Kind: c.kind})

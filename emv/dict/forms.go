@@ -3,6 +3,7 @@ package dict
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
 
 	"tapkeeper/emv/tlv"
 )
@@ -27,13 +28,16 @@ const (
 	formCertificate
 	formCount
 	formCountry
+	formCurrencies
 	formCurrency
 	formDOL
 	formDate
 	formEvidence
 	formGrant
 	formIAD
+	formKernelID
 	formKernelQualifier
+	formLanguages
 	formMoreCapabilities
 	formObjects
 	formPAN
@@ -44,6 +48,7 @@ const (
 	formRecordKind
 	formRelayData
 	formRestart
+	formScript
 	formState
 	formTSI
 	formTTQ
@@ -136,6 +141,14 @@ func (d *decoder) word(row Element, v []byte) string {
 		return fmt.Sprintf("%d", binary.BigEndian.Uint16(v))
 	case formCurrency:
 		return currencies[code(v)]
+	case formCurrencies:
+		return wordsOfPairs(v, func(pair []byte) string { return currencies[code(pair)] })
+	case formLanguages:
+		return wordsOfPairs(v, func(pair []byte) string { return languages[strings.ToLower(string(pair))] })
+	case formKernelID:
+		return kernelWords(v)
+	case formScript:
+		return scriptWords(v)
 	case formCountry:
 		return countries[code(v)]
 	case formAID:

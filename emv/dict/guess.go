@@ -121,7 +121,7 @@ func guessSize(b []byte) (Kind, error) {
 		return SW, nil
 	case n == 2:
 		may = []Kind{AIP, TSI, SW}
-	case n == 3:
+	case n == 3 && b[2] <= 2: // the outcome of a method
 		return CVM, nil
 	case n == 5:
 		return TVR, nil

@@ -42,9 +42,9 @@ func next(b []byte, at int) (object, int, error) {
 			tag, more = tag<<8|tlv.Tag(b[n]), b[n]&0x80 != 0
 		}
 	}
-	length, m, err := readLength(b[n:], at+n)
-	if err != nil {
-		return object{}, 0, err
+	length, m, why := readLength(b[n:])
+	if why != "" {
+		return object{}, 0, fmt.Errorf("byte %d: the length of %v is %s", at, tag, why)
 	}
 	start := n + m
 	if length > len(b)-start {
@@ -54,24 +54,25 @@ func next(b []byte, at int) (object, int, error) {
 	return object{tag, at, at + start, b[start : start+length], loose}, start + length, nil
 }
 
-func readLength(b []byte, at int) (length, size int, err error) {
+// readLength returns the length and its size, or what is wrong with it.
+func readLength(b []byte) (length, size int, why string) {
 	if len(b) == 0 {
-		return 0, 0, fmt.Errorf("byte %d: the length is missing", at)
+		return 0, 0, "missing"
 	}
 	if b[0] < 0x80 {
-		return int(b[0]), 1, nil
+		return int(b[0]), 1, ""
 	}
 	n := int(b[0] & 0x7F)
 	if n == 0 || n > 3 {
-		return 0, 0, fmt.Errorf("byte %d: %02X is no length", at, b[0])
+		return 0, 0, fmt.Sprintf("%02X, which is none", b[0])
 	}
 	if len(b) <= n {
-		return 0, 0, fmt.Errorf("byte %d: the length is cut short", at)
+		return 0, 0, "cut short"
 	}
 	for _, c := range b[1 : 1+n] {
 		length = length<<8 | int(c)
 	}
-	return length, 1 + n, nil
+	return length, 1 + n, ""
 }
 
 // objects reads objects until b ends.

@@ -34,12 +34,12 @@ func code(v []byte) int {
 // 3166-1); others stay numbers.
 var (
 	currencies = map[int]string{
-		156: "CNY", 344: "HKD", 446: "MOP", 901: "TWD", 392: "JPY", 410: "KRW", 702: "SGD", 764: "THB", 458: "MYR",
+		156: "CNY", 344: "HKD", 446: "MOP", 392: "JPY", 410: "KRW", 702: "SGD", 764: "THB", 458: "MYR",
 		704: "VND", 36: "AUD", 124: "CAD", 554: "NZD", 643: "RUB", 756: "CHF", 826: "GBP", 840: "USD", 978: "EUR",
 		356: "INR", 360: "IDR", 608: "PHP", 999: "no currency",
 	}
 	countries = map[int]string{
-		156: "China", 344: "Hong Kong", 446: "Macao", 158: "Taiwan", 392: "Japan", 410: "South Korea", 702: "Singapore",
+		156: "China", 344: "Hong Kong", 446: "Macao", 392: "Japan", 410: "South Korea", 702: "Singapore",
 		764: "Thailand", 458: "Malaysia", 704: "Viet Nam", 36: "Australia", 124: "Canada", 554: "New Zealand",
 		643: "Russia", 756: "Switzerland", 826: "United Kingdom", 840: "United States", 276: "Germany", 250: "France",
 		380: "Italy", 724: "Spain", 528: "Netherlands", 56: "Belgium", 356: "India", 360: "Indonesia", 608: "Philippines",
@@ -53,6 +53,8 @@ var (
 	kindWords      = map[byte]string{0x01: "wallet balance", 0x02: "bank card bound to the wallet"}
 	recordKinds    = map[byte]string{1: "approved offline", 2: "online request", 3: "declined", 4: "reversal", 5: "suspect (MAC failed)", 6: "refund"}
 	cidTypes       = [4]string{"AAC", "TC", "ARQC", "RFU"}
+	cidNames       = [4]string{"Application Authentication Cryptogram (AAC)", "Transaction Certificate (TC)", "Authorisation Request Cryptogram (ARQC)", "RFU"}
+	languages      = map[string]string{"zh": "Chinese", "en": "English", "de": "German", "es": "Spanish", "fr": "French", "hi": "Hindi", "id": "Indonesian", "it": "Italian", "ja": "Japanese", "ko": "Korean", "ms": "Malay", "nl": "Dutch", "pt": "Portuguese", "ru": "Russian", "th": "Thai", "vi": "Vietnamese"}
 	cidReasons     = map[byte]string{1: "service not allowed", 2: "PIN try limit exceeded", 3: "issuer authentication failed"}
 	cvmOutcomes    = map[byte]string{0: "unknown", 1: "failed", 2: "successful"}
 	methods        = map[byte]string{0x00: "fail CVM processing", 0x01: "plaintext PIN by ICC", 0x02: "enciphered PIN online", 0x03: "plaintext PIN by ICC and signature", 0x04: "enciphered PIN by ICC", 0x05: "enciphered PIN by ICC and signature", 0x1E: "signature", 0x1F: "no CVM required"}
@@ -142,23 +144,68 @@ func restartWords(v []byte) string {
 
 // cidWords is byte 9F27: the scheme takes three values, the books have parts.
 func cidWords(k Kernel, b byte) string {
-	kind := cidTypes[b>>6]
-	if b&0x3F == 0 {
-		return kind
-	}
 	if k == Scheme {
-		return kind + " with bits that the scheme does not know"
+		if b&0x3F != 0 {
+			return cidTypes[b>>6] + " with bits that the scheme does not know"
+		}
+		return cidTypes[b>>6]
 	}
+	words := cidNames[b>>6]
 	if special := b & 0x30; special != 0 {
-		kind = join(kind, fmt.Sprintf("payment system's own cryptogram %02X", special))
+		words = join(words, fmt.Sprintf("payment system-specific cryptogram 0x%02X", special))
 	}
+	advice := "no advice required"
 	if b&0x08 != 0 {
-		kind = join(kind, "advice required")
+		advice = "advice required"
 	}
+	words = join(words, advice)
 	if reason := b & 0x07; reason != 0 {
-		kind = join(kind, orRFU(cidReasons, reason))
+		words = join(words, orRFU(cidReasons, reason))
 	}
-	return kind
+	return words
+}
+
+// wordsOfPairs names the values of a list of two bytes each.
+func wordsOfPairs(v []byte, name func([]byte) string) string {
+	words := ""
+	for ; len(v) >= 2; v = v[2:] {
+		one := name(v[:2])
+		if one == "" {
+			one = "unknown"
+		}
+		words = join(words, one)
+	}
+	return words
+}
+
+// kernelWords is 9F2A (EMV book B 3.3.2.5).
+func kernelWords(v []byte) string {
+	words := fmt.Sprintf("Kernel C-%d", v[0]&0x3F)
+	switch v[0] >> 6 {
+	case 0:
+		return join(words, "International")
+	case 2:
+		words = join(words, "EMVCo")
+		if len(v) >= 3 {
+			words = join(words, currencies[code(v[1:3])])
+		}
+		return words
+	case 3:
+		return join(words, "Proprietary")
+	}
+	return join(words, "RFU")
+}
+
+// scriptWords names the command of an issuer's script.
+func scriptWords(v []byte) string {
+	name, ok := instructionNames[v[1]]
+	switch {
+	case !ok:
+		return "unknown command"
+	case v[1] == insPutData:
+		return fmt.Sprintf("%s for BER-TLV field %02X%02X", name, v[2], v[3])
+	}
+	return name
 }
 
 func methodWords(b byte) string {
