@@ -22,13 +22,23 @@ func (e *endless) Read(p []byte) (int, error) {
 // maxSteps bounds a tap in the fuzz test: the exchanges, the storing, the end.
 const maxSteps = maxExchanges + 16
 
+// kernelSeeds are the answers of every seventh dialogue's first tap.
+func kernelSeeds(tb testing.TB) (all [][]byte) {
+	tb.Helper()
+	list := dialogues(tb)
+	for i := 0; i < len(list); i += 7 {
+		all = append(all, script(list[i].Sales[0].Taps[0].Steps))
+	}
+	return all
+}
+
 // FuzzKernel asserts that a phone of any bytes is brought to an outcome in a
 // bounded number of steps, without a panic, and never to an approval. The
 // input is cut into answers by length bytes; when it runs out it starts again.
 func FuzzKernel(f *testing.F) {
 	list := dialogues(f)
-	for i := 0; i < len(list); i += 7 {
-		f.Add(script(list[i].Sales[0].Taps[0].Steps), uint8(i))
+	for i, b := range kernelSeeds(f) {
+		f.Add(b, uint8(7*i))
 	}
 	f.Add([]byte{2, 0x61, 0x00}, uint8(0))
 	f.Add([]byte{2, 0x90, 0x00}, uint8(0))
