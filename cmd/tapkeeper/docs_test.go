@@ -43,6 +43,55 @@ func blocks(t *testing.T, path, language string) []string {
 	return found
 }
 
+// What the README shows of make demo is what it prints, line by line, but for
+// times, hashes, ids and the folder.
+func TestDocumentedDemo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds and runs the demonstration")
+	}
+	bin := buildAll(t, "./cmd/tapkeeper", "./cmd/tapdemo")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "tapdemo"))
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 15 * time.Second
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	printed := map[string]bool{}
+	for line := range strings.Lines(string(out)) {
+		printed[lasting(line)] = true
+	}
+	shown := blocks(t, readme, "")[0]
+	if n := strings.Count(shown, "\n"); n < 20 {
+		t.Fatalf("the README shows only %d lines of it", n)
+	}
+	for line := range strings.Lines(shown) {
+		if !printed[lasting(line)] {
+			t.Errorf("make demo does not print %q", line)
+		}
+	}
+}
+
+// lasting is what a line of the demonstration has in common with that of another run.
+func lasting(line string) string {
+	line = regexp.MustCompile(`\b\d+(\.\d+)?m?s\b|/tmp/tapdemo-\d+|\b[0-9a-f]{16}\b|\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b`).ReplaceAllString(line, "*")
+	return strings.Join(strings.Fields(line), " ")
+}
+
+// buildAll builds programs of the tree.
+func buildAll(t *testing.T, programs ...string) (bin string) {
+	t.Helper()
+	bin = t.TempDir()
+	build := exec.Command("go", append([]string{"build", "-buildvcs=false", "-o", bin}, programs...)...)
+	build.Dir = "../.."
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return bin
+}
+
 // Every verb, flag and target that the documents name is there.
 func TestDocumentedCommands(t *testing.T) {
 	makefile, err := os.ReadFile("../../Makefile")
@@ -194,12 +243,7 @@ func TestStoreByHand(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	bin := t.TempDir()
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", bin, "./cmd/tapkeeper", "./cmd/walletd", "./cmd/phonesim")
-	build.Dir = source
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	bin := buildAll(t, "./cmd/tapkeeper", "./cmd/walletd", "./cmd/phonesim")
 	script := "set -eu\n" + strings.Join(blocks(t, operations, "sh"), "\n") + "\nkill $(jobs -p)\nwait\n"
 	script = strings.ReplaceAll(script, "127.0.0.1:1883", broker.Addr())
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
