@@ -305,7 +305,8 @@ func TestAllocation(t *testing.T) {
 	}
 }
 
-// TestCorpus: a fuzz target without seeds would pass on nothing.
+// TestCorpus: a fuzz target without seeds would pass on nothing, and what fuzzing
+// found worth keeping is in the tree.
 func TestCorpus(t *testing.T) {
 	for name, c := range map[string]struct{ n, least int }{
 		"FuzzRecord": {len(recordSeeds(t)), 100}, "FuzzAnswer": {len(answerSeeds(t)), 100},
@@ -313,6 +314,11 @@ func TestCorpus(t *testing.T) {
 	} {
 		if c.n < c.least {
 			t.Errorf("%d seeds for %s", c.n, name)
+		}
+	}
+	for _, name := range []string{"FuzzRecord", "FuzzAnswer", "FuzzPending", "FuzzKernel"} {
+		if n := emvtest.Kept(t, name); n == 0 {
+			t.Errorf("nothing kept for %s", name)
 		}
 	}
 }

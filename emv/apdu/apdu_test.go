@@ -124,9 +124,15 @@ func TestAllocation(t *testing.T) {
 	}
 }
 
-// TestCorpus: a fuzz target without seeds would pass on nothing.
+// TestCorpus: a fuzz target without seeds would pass on nothing, and what fuzzing
+// found worth keeping is in the tree.
 func TestCorpus(t *testing.T) {
 	if n := len(seeds(t)); n < 100 {
 		t.Errorf("%d seeds for FuzzParse", n)
+	}
+	for _, name := range []string{"FuzzParse"} {
+		if n := emvtest.Kept(t, name); n == 0 {
+			t.Errorf("nothing kept for %s", name)
+		}
 	}
 }

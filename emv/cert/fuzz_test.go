@@ -121,10 +121,16 @@ func TestAllocation(t *testing.T) {
 	}
 }
 
-// TestCorpus: a fuzz target without seeds would pass on nothing.
+// TestCorpus: a fuzz target without seeds would pass on nothing, and what fuzzing
+// found worth keeping is in the tree.
 func TestCorpus(t *testing.T) {
 	if n := len(seeds(t)); n < 40 {
 		t.Errorf("%d seeds for FuzzCertificates", n)
+	}
+	for _, name := range []string{"FuzzCertificates"} {
+		if n := emvtest.Kept(t, name); n == 0 {
+			t.Errorf("nothing kept for %s", name)
+		}
 	}
 }
 

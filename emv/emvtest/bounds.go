@@ -2,8 +2,10 @@ package emvtest
 
 import (
 	"encoding/hex"
+	"path/filepath"
 	"runtime"
 	"strings"
+	"testing"
 )
 
 // Leaks reports whether a text shows four bytes of b in a row, as hex or as they
@@ -37,4 +39,15 @@ func Allocated(call func()) uint64 {
 	call()
 	runtime.ReadMemStats(&after)
 	return after.TotalAlloc - before.TotalAlloc
+}
+
+// Kept is the number of inputs that are kept for a fuzz target of the package
+// under test.
+func Kept(tb testing.TB, target string) int {
+	tb.Helper()
+	files, err := filepath.Glob(filepath.Join("testdata", "fuzz", target, "*"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return len(files)
 }

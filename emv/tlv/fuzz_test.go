@@ -178,9 +178,15 @@ func TestAllocation(t *testing.T) {
 	}
 }
 
-// TestCorpus: a fuzz target without seeds would pass on nothing.
+// TestCorpus: a fuzz target without seeds would pass on nothing, and what fuzzing
+// found worth keeping is in the tree.
 func TestCorpus(t *testing.T) {
 	if n, m := len(seeds(t)), len(lists(t)); n < 100 || m < 10 {
 		t.Errorf("%d seeds for FuzzParse, %d for FuzzDOL", n, m)
+	}
+	for _, name := range []string{"FuzzParse", "FuzzDOL"} {
+		if n := emvtest.Kept(t, name); n == 0 {
+			t.Errorf("nothing kept for %s", name)
+		}
 	}
 }
