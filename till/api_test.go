@@ -159,6 +159,33 @@ func TestOutcomesAreStates(t *testing.T) {
 	}
 }
 
+// What is shown follows the money: nobody reads "approved" of what the wallet refused.
+func TestWordsFollowTheSettlement(t *testing.T) {
+	for _, c := range []struct {
+		state      terminal.State
+		settlement terminal.Settlement
+		en         string
+	}{
+		{terminal.Stored, terminal.Queued, "Approved offline, not yet settled"},
+		{terminal.Stored, terminal.Rejected, "Refused by the wallet afterwards, not paid"},
+		{terminal.Stored, terminal.Reversed, "Reversed, not paid"},
+		{terminal.Failed, terminal.NotSettled, "Failed, not paid"},
+		{terminal.Failed, terminal.Queued, "Failed, not paid; a reversal is on its way"},
+		{terminal.Failed, terminal.Reversed, "Failed, not paid; the wallet confirmed the reversal"},
+		{terminal.Failed, terminal.Rejected, "Failed, the reversal was refused; a person must look"},
+		{terminal.Declined, terminal.Queued, "Not approved"},
+	} {
+		p := Payment{State: string(c.state), Settlement: string(c.settlement)}
+		if w := p.Words(); w.EN != c.en || w.ZH == "" {
+			t.Errorf("%s, %s: %s", c.state, c.settlement, w)
+		}
+	}
+	waiting := Payment{State: string(terminal.AwaitingTap), Hint: string(terminal.HintUnlockPhone)}
+	if w := waiting.Words(); w.EN != "Unlock the phone and confirm" {
+		t.Errorf("while it is tapped the hint comes first: %s", w)
+	}
+}
+
 // The description that till developers read names every route and the form of refusals.
 func TestOpenAPI(t *testing.T) {
 	s := newShelf()

@@ -22,6 +22,20 @@ var stateWords = map[terminal.State]Words{
 	terminal.Failed:      {"支付失败,未收款", "Failed, not paid"},
 }
 
+// settled is a state whose money has moved on since.
+type settled struct {
+	state      terminal.State
+	settlement terminal.Settlement
+}
+
+var settledWords = map[settled]Words{
+	{terminal.Stored, terminal.Rejected}: {"钱包拒绝入账,未收款", "Refused by the wallet afterwards, not paid"},
+	{terminal.Stored, terminal.Reversed}: {"已撤销,未收款", "Reversed, not paid"},
+	{terminal.Failed, terminal.Queued}:   {"支付失败,未收款,撤销已在途", "Failed, not paid; a reversal is on its way"},
+	{terminal.Failed, terminal.Reversed}: {"支付失败,未收款,撤销已确认", "Failed, not paid; the wallet confirmed the reversal"},
+	{terminal.Failed, terminal.Rejected}: {"支付失败,撤销被拒,请人工核对", "Failed, the reversal was refused; a person must look"},
+}
+
 var hintWords = map[terminal.Hint]Words{
 	terminal.HintPresentPhone: {"请将手机靠近", "Hold phone near reader"},
 	terminal.HintHoldStill:    {"请保持手机不动", "Hold the phone still"},
@@ -38,8 +52,8 @@ func (p *Payment) Words() Words {
 		return w
 	}
 	w := stateWords[terminal.State(p.State)]
-	if terminal.State(p.State) == terminal.Failed && p.Settlement == string(terminal.Queued) {
-		return Words{w.ZH + ",撤销已在途", w.EN + "; a reversal is on its way"}
+	if more, ok := settledWords[settled{terminal.State(p.State), terminal.Settlement(p.Settlement)}]; ok {
+		return more
 	}
 	return w
 }

@@ -88,7 +88,8 @@ func pay(ctx context.Context, w io.Writer, client *till.Client, r till.OpenReque
 	} else {
 		err = printOutcome(w, p)
 	}
-	if state := terminal.State(p.State); err == nil && state != terminal.Approved && state != terminal.Stored {
+	state := terminal.State(p.State)
+	if err == nil && (p.End == string(terminal.NotPaid) || state != terminal.Approved && state != terminal.Stored) {
 		return errNotApproved
 	}
 	return err
