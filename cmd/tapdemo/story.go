@@ -92,6 +92,11 @@ func (t *teller) offline() error {
 	return err
 }
 
+// swap is longer than pcscd takes to notice that a phone has gone (it looks
+// every 0.4 s), and shorter than a person takes to bring the next one. Nobody
+// else takes note of it while the daemon is dead.
+const swap = 600 * time.Millisecond
+
 // killed cuts the daemon's power after the phone has paid and before the
 // terminal has seen it.
 func (t *teller) killed() error {
@@ -116,6 +121,9 @@ func (t *teller) killed() error {
 	if err != nil {
 		return err
 	}
+	if t.PCSCD != nil {
+		time.Sleep(swap)
+	}
 	t.row(p, liLei.Name, "daemon killed (kill -9)", "")
 	began := time.Now()
 	if err := t.start(t.ctx); err != nil {
@@ -125,6 +133,10 @@ func (t *teller) killed() error {
 		return err
 	}
 	ready := time.Since(began).Round(time.Millisecond)
+	const waiting = 4 // two stored payments, a report, the reversal
+	if err := t.until(t.ctx, "the reversal is in the outbox", func(s till.Status) bool { return s.Waiting == waiting }); err != nil {
+		return err
+	}
 	t.row(p, "daemon restarted", p.Words().String(), ready.String())
 	t.below("没有手机的应答就没有凭证:撤销已先写入发件箱,钱包不会收这笔钱,可以重新收款")
 	t.below("No answer of the phone, no proof: the reversal was in the outbox before the till heard")
