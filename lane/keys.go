@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 )
 
@@ -22,10 +23,15 @@ type KeyError struct{ Setting, Path, Why string }
 
 func (e *KeyError) Error() string { return fmt.Sprintf("%s: %s: %s", e.Setting, e.Path, e.Why) }
 
-// readSecret reads a file that nobody but its owner may read.
+// readSecret reads a file that nobody but its owner may read. A credential of
+// systemd is shown to the service alone, with a mode that an ACL widens for it.
 func readSecret(setting, path string) ([]byte, error) {
+	forbidden := fs.FileMode(0o077)
+	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" && filepath.Dir(path) == filepath.Clean(dir) {
+		forbidden = 0o007
+	}
 	info, err := os.Stat(path)
-	if err == nil && info.Mode().Perm()&0o077 != 0 {
+	if err == nil && info.Mode().Perm()&forbidden != 0 {
 		return nil, &KeyError{setting, path, fmt.Sprintf("mode is %04o, want 0600", info.Mode().Perm())}
 	}
 	return readKeyFile(setting, path)

@@ -107,7 +107,7 @@ func TestExpires(t *testing.T) {
 		if p.Hint = s.is(p.ID, terminal.AwaitingTap, terminal.NotSettled).Hint; p.Hint != terminal.HintPresentPhone {
 			t.Errorf("hint is %q", p.Hint)
 		}
-		out, err := s.terminal.Outcome(t.Context(), p.ID)
+		out, err := s.terminal.Wait(t.Context(), p.ID, p.Revision)
 		if err != nil || out.State != terminal.Expired || time.Since(p.CreatedAt) != 10*time.Second {
 			t.Errorf("%v %s after %s", err, out.State, time.Since(p.CreatedAt))
 		}

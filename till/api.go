@@ -91,6 +91,7 @@ type idInput struct {
 	ID       string `path:"id"`
 	Prefer   string `header:"Prefer"`
 	Revision int    `query:"revision" doc:"with Prefer: wait, answer once the revision is above this"`
+	Outcome  bool   `query:"outcome" doc:"with Prefer: wait, answer at the outcome, as POST does"`
 }
 
 func (a *handlers) registerPayments(api huma.API) {
@@ -133,6 +134,13 @@ func (a *handlers) get(ctx context.Context, in *idInput) (*one, error) {
 	id, err := terminal.ParseID(in.ID)
 	if err != nil {
 		return nil, problemOf(terminal.ErrNotFound)
+	}
+	if in.Outcome {
+		p, err := a.payments.Wait(ctx, id, -1)
+		if err == nil {
+			p, err = a.outcome(ctx, p, in.Prefer)
+		}
+		return answer(p, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, waitOf(in.Prefer))
 	defer cancel()

@@ -71,6 +71,13 @@ func (c *Client) Get(ctx context.Context, id string, revision int, wait time.Dur
 	return ask[Payment](ctx, c, http.MethodGet, path, header, nil)
 }
 
+// Outcome returns a payment at its outcome, or as it is when the wait is over. A
+// stored one gets the moment in which a connected wallet makes it approved.
+func (c *Client) Outcome(ctx context.Context, id string, wait time.Duration) (Payment, error) {
+	header := http.Header{"Prefer": {"wait=" + strconv.Itoa(int(wait.Seconds()))}}
+	return ask[Payment](ctx, c, http.MethodGet, "/v1/payments/"+url.PathEscape(id)+"?outcome=true", header, nil)
+}
+
 // Cancel cancels a payment that waits for a tap.
 func (c *Client) Cancel(ctx context.Context, id string) (Payment, error) {
 	return ask[Payment](ctx, c, http.MethodPost, "/v1/payments/"+url.PathEscape(id)+"/cancel", nil, nil)

@@ -282,3 +282,23 @@ func problemCode(err error) string {
 	}
 	return ""
 }
+
+// Asking for the outcome of a payment that is there waits as its opening would.
+func TestGetWaitsForTheOutcome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, began := newShelf(), time.Now()
+		h := Handler("test", s, s, s)
+		_, raw := call(t, h, "POST", "/v1/payments", order)
+		id := decode[Payment](t, raw).ID
+		go func() {
+			time.Sleep(2 * time.Second)
+			s.move(func(p *terminal.Payment) { p.State = terminal.Reading })
+			time.Sleep(2 * time.Second)
+			s.move(func(p *terminal.Payment) { p.State = terminal.Declined })
+		}()
+		_, raw = call(t, h, "GET", "/v1/payments/"+id+"?outcome=true", "", "Prefer", "wait=20")
+		if p := decode[Payment](t, raw); p.State != "declined" || time.Since(began) != 4*time.Second {
+			t.Errorf("%s after %s", p.State, time.Since(began))
+		}
+	})
+}

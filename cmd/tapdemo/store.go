@@ -157,29 +157,9 @@ func (s *store) open(ctx context.Context, order string, minor int64) (till.Payme
 	return s.client.Open(ctx, till.OpenRequest{AmountMinor: minor, Currency: lanetest.Currency, OrderRef: order, Offline: "allow"})
 }
 
-// outcome waits for the payment's end; a stored one gets the moment in which a
-// connected wallet settles it.
+// outcome waits for what the till is told for good.
 func (s *store) outcome(ctx context.Context, p till.Payment) (till.Payment, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	for !p.Final() {
-		next, err := s.client.Get(ctx, p.ID, p.Revision, time.Second)
-		if err != nil {
-			return p, err
-		}
-		p = next
-	}
-	const settle = 3 * time.Second // terminal.md: within the deadline the receipt makes it approved
-	for until := time.Now().Add(settle); p.State == string(terminal.Stored) && time.Now().Before(until); {
-		status, err := s.client.Status(ctx)
-		if err != nil || !status.Wallet.Connected {
-			return p, err
-		}
-		if p, err = s.client.Get(ctx, p.ID, p.Revision, time.Second); err != nil {
-			return p, err
-		}
-	}
-	return p, nil
+	return s.client.Outcome(ctx, p.ID, patience)
 }
 
 // close ends everything, the last first, and removes the folder.

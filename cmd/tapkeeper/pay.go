@@ -102,9 +102,8 @@ func grace(ctx context.Context, while time.Duration) (context.Context, context.C
 	return longer, func() { detach(); cancel() }
 }
 
-// settleWait is how long a stored payment is followed in case that a connected
-// wallet makes it approved at once (terminal.md).
-const settleWait = 3 * time.Second
+// outcomeWait is above the moment that a stored payment gets to be approved.
+const outcomeWait = 5 * time.Second
 
 // followPayment tells every change until the outcome.
 func followPayment(ctx context.Context, client *till.Client, p till.Payment, tell func(till.Payment)) (till.Payment, error) {
@@ -122,16 +121,7 @@ func followPayment(ctx context.Context, client *till.Client, p till.Payment, tel
 		}
 		p = next
 	}
-	for until := time.Now().Add(settleWait); p.State == string(terminal.Stored) && p.Settlement == string(terminal.Queued) && time.Now().Before(until); {
-		status, err := client.Status(ctx)
-		if err != nil || !status.Wallet.Connected {
-			break
-		}
-		if next, err := client.Get(ctx, p.ID, p.Revision, time.Second); err == nil {
-			p = next
-		}
-	}
-	return p, nil
+	return client.Outcome(ctx, p.ID, outcomeWait)
 }
 
 func printOutcome(w io.Writer, p till.Payment) error {
