@@ -3,7 +3,9 @@ package channel
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -322,5 +324,63 @@ func TestWrongSizes(t *testing.T) {
 	s := NewSecret([]byte{1, 2})
 	if s.Wipe(); !bytes.Equal(s.Bytes(), []byte{0, 0}) {
 		t.Error("Wipe left the bytes")
+	}
+}
+
+// TestRefusals: what is no key, point or signature gives none.
+func TestRefusals(t *testing.T) {
+	noX := bytes.Repeat([]byte{0xFF}, 33)
+	noX[0] = 0x02
+	for about, err := range map[string]error{
+		"PointX of 31 bytes":     second(PointX(make([]byte, 31))),
+		"PointXY of 63 bytes":    second(PointXY(make([]byte, 63))),
+		"PointCompressed":        second(PointCompressed(noX)),
+		"NewVerifyKey":           second(NewVerifyKey(noX)),
+		"NewVerifyKey, infinity": second(NewVerifyKey(make([]byte, 33))),
+		"Compressed of no key":   second(VerifyKey{}.Compressed()),
+	} {
+		if !errors.Is(err, ErrPoint) {
+			t.Errorf("%s: %v", about, err)
+		}
+	}
+	if _, err := NewSignKey(make([]byte, 32)); err == nil {
+		t.Error("the scalar 0 signs")
+	}
+	if _, err := DrawAgreeKey(bytes.NewReader(nil)); !errors.Is(err, io.EOF) {
+		t.Errorf("an empty source: %v", err)
+	}
+	scalar := append(make([]byte, 31), 7)
+	k, err := NewSignKey(scalar)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, err := k.Scalar(); err != nil || !bytes.Equal(s.Bytes(), scalar) {
+		t.Errorf("the scalar does not come back: %v", err)
+	}
+	long := append([]byte{0x02, 0x22}, bytes.Repeat([]byte{1}, 0x22)...)
+	for _, der := range [][]byte{nil, {0x30, 0x05, 1}, {0x30, 0x02, 0x03, 0x00}, {0x30, 0x02, 0x02, 0x05},
+		append([]byte{0x30, byte(len(long))}, long...)} {
+		if _, err := flatten(der); err == nil {
+			t.Errorf("%X is taken for a signature", der)
+		}
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+// TestDER: r ‖ s of every length comes back from the form that crypto/ecdsa
+// reads.
+func TestDER(t *testing.T) {
+	for _, lead := range []byte{0x00, 0x01, 0x7F, 0x80, 0xFF} {
+		for zeros := range 33 {
+			sig := bytes.Repeat([]byte{lead}, SignatureSize)
+			clear(sig[:zeros])
+			clear(sig[32 : 64-zeros])
+			der := unflatten(nil, sig)
+			back, err := flatten(der)
+			if err != nil || !bytes.Equal(back, sig) || len(der) > maxDER {
+				t.Fatalf("%X is written as %X and read as %X: %v", sig, der, back, err)
+			}
+		}
 	}
 }

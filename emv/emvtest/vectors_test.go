@@ -1,6 +1,7 @@
 package emvtest
 
 import (
+	"encoding/json"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -133,4 +134,24 @@ func mentions(e ast.Expr, names ...string) bool {
 		}
 	}
 	return false
+}
+
+func TestHex(t *testing.T) {
+	var h Hex
+	for text, want := range map[string]string{`"0aFF"`: `"0AFF"`, `""`: `""`, `null`: `null`} {
+		if err := json.Unmarshal([]byte(text), &h); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := json.Marshal(h); err != nil || string(b) != want {
+			t.Errorf("%s is written as %s (%v)", text, b, err)
+		}
+	}
+	for _, bad := range []string{`"0"`, `"XY"`, `7`} {
+		if json.Unmarshal([]byte(bad), &h) == nil {
+			t.Errorf("%s is hex", bad)
+		}
+	}
+	if (Hex{}).Byte() != 0 || (Hex{0xAB, 1}).Byte() != 0xAB {
+		t.Error("first byte")
+	}
 }
