@@ -10,7 +10,6 @@ import (
 
 	"tapkeeper/lane/lanetest"
 	"tapkeeper/reader/readertest"
-	"tapkeeper/terminal"
 	"tapkeeper/till"
 )
 
