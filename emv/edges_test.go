@@ -185,3 +185,38 @@ func TestKnownInCDOL1(t *testing.T) {
 		t.Error("9E in the CDOL1 is not the terminal's key")
 	}
 }
+
+// TestNoNeedlessCryptography: a refund verifies no grant, and behind an issuer
+// certificate that fails nothing is verified.
+func TestNoNeedlessCryptography(t *testing.T) {
+	kind := func(k Kind) func(emvtest.Dialogue) bool {
+		return func(d emvtest.Dialogue) bool {
+			if len(d.Sales) == 0 || Kind(d.Sales[0].Type.Byte()) != k || !d.Phone.Honest || len(d.Sales[0].Taps) != 1 || len(d.Phone.Cards) != 1 {
+				return false
+			}
+			steps := d.Sales[0].Taps[0].Steps
+			return len(d.Phone.Cards[0].Grant) > 0 && len(steps) > 0 && steps[len(steps)-1].CAPDU[1] == 0xAE
+		}
+	}
+	play := func(s *stage, d emvtest.Dialogue) *chain {
+		_, x, _, _ := halfway(t, s, d, func(step Step) bool {
+			if step.Work != nil {
+				step.Work()
+			}
+			return step.Store != nil
+		})
+		return &x.in().app.chain
+	}
+	refund, purchase := one(t, "a refund", kind(Refund)), one(t, "a purchase", kind(Purchase))
+	if c := play(newStage(refund), refund); c.grant == nil || c.granted.done || !c.deviceKeys.value.good {
+		t.Error("a refund verified a grant, or not the device")
+	}
+	if c := play(newStage(purchase), purchase); !c.granted.value || !c.blinded.value {
+		t.Error("a purchase did not verify its grant")
+	}
+	s := newStage(purchase)
+	s.terminal.CAKeys = nil
+	if c := play(s, purchase); c.issuerKey.value.good || c.deviceKeys.value.good || c.granted.value || c.blinded.value {
+		t.Error("something was verified without a CA key")
+	}
+}
