@@ -139,23 +139,32 @@ func chainPersonas() []Persona {
 			Terminal: one(e), Harmless: e == paid, tricks: tricks})
 	}
 	for _, row := range []struct {
-		step step
-		over Expect // what comes of too much
+		step  step
+		over  Expect // what comes of too much
+		small int    // bytes a part, for more parts than nine
 	}{
-		{stepPPSE, paid}, {stepSelect, Expect{Result: ended, Reason: reasonNoWallet}}, {stepGPO, garbled}, {stepRead, garbled},
+		{stepPPSE, paid, 5}, {stepSelect, Expect{Result: ended, Reason: reasonNoWallet}, 6}, {stepGPO, garbled, 8}, {stepRead, garbled, 13},
 	} {
 		s := string(row.step)
 		add("chained-"+s, "gives the answer to "+s+" in parts (61xx)", "5.1", paid, chained(row.step, 40))
 		add("wrong-le-"+s, "wants another Le at "+s+" (6Cxx)", "5.1", paid, nth(1, at(row.step, status(0x6CFF))))
 		add("wrong-le-twice-"+s, "wants another Le at "+s+" again and again", "5.1: the second is a status word", row.over, at(row.step, status(0x6CFF)))
-		add("oversized-"+s, "gives more than 1024 bytes at "+s, "5.1", row.over, endless(row.step, 250))
-		add("endless-"+s, "gives more parts than eight at "+s, "5.1", row.over, endless(row.step, 16))
+		add("oversized-"+s, "gives more than 1024 bytes at "+s+", which would be in order otherwise", "5.1", row.over, oversized(row.step)...)
+		add("many-parts-"+s, "gives its answer to "+s+" in more than nine parts", "5.1: over 8 GET RESPONSEs", row.over, chained(row.step, row.small))
 	}
 	add("chained-generate", "gives its decision in parts", "5.1", paid, chained(stepGenerate, 90))
 	add("wrong-le-generate", "wants another Le at GENERATE AC, and has not executed it", "5.1", paid, at(stepGenerate, wrongLe))
-	all = append(all, Persona{Name: "endless-generate", Doc: "pays, and gives more parts than eight", Section: "0.1", Attacks: []string{rowTLV, rowTear},
-		Check: "5.1: as a lost answer", Harmless: true, Terminal: []Expect{unknown, paid},
-		tricks: []trick{inTap(1, endless(stepGenerate, 16))}}, Persona{Name: "one-byte", Doc: "answers GPO with one byte", Section: "0.1",
+	lostOnce := func(name, doc string, tricks ...trick) {
+		for n := range tricks {
+			tricks[n] = inTap(1, tricks[n])
+		}
+		all = append(all, Persona{Name: name, Doc: doc, Section: "0.1", Attacks: []string{rowTLV, rowTear},
+			Check: "5.1: as a lost answer", Harmless: true, Terminal: []Expect{unknown, paid}, tricks: tricks})
+	}
+	lostOnce("endless-generate", "pays, and never stops giving its decision", endless(stepGenerate, 16))
+	lostOnce("many-parts-generate", "pays, and gives its decision in more than nine parts", chained(stepGenerate, 18))
+	lostOnce("oversized-generate", "pays, and gives a decision of more than 1024 bytes, authentic", chained(stepGenerate, 250), at(stepGenerate, forges(adds(bulk()...))))
+	all = append(all, Persona{Name: "one-byte", Doc: "answers GPO with one byte", Section: "0.1",
 		Attacks: []string{rowTLV}, Check: "0.1 rule 10: an L1 error", Harmless: true, Terminal: []Expect{again, paid},
 		tricks: []trick{inTap(1, at(stepGPO, says(0x90)))}})
 	for _, s := range []step{stepSelect, stepGPO, stepRead} {
@@ -174,4 +183,12 @@ func chainPersonas() []Persona {
 	add("terminal-objects", "sends the terminal's own objects back", "0.1 rule 5: unknown tags", paid,
 		at(stepGPO, alters(func(b []byte) []byte { return longer(b, 0, 0, 0x9F, 0x02, 0x01, 0x00, 0x95, 0x00) })))
 	return all
+}
+
+// bulk is an object that nobody knows and that makes any answer too long.
+func bulk() []byte { return tlv.Append(nil, 0x9F7E, bytes.Repeat([]byte{0xCA}, 1000)) }
+
+// oversized gives a good answer, with bulk inside, in parts.
+func oversized(s step) []trick {
+	return []trick{chained(s, 250), nth(1, at(s, alters(func(b []byte) []byte { return longer(b, 0, 0, bulk()...) })))}
 }
