@@ -59,14 +59,17 @@ network drops and power cuts, and settles them with the wallet.
   tapkeeper show ID --trace          what became of a payment, and its tap
   tapkeeper queue                    what the wallet has not confirmed yet
   tapkeeper recon                    compare the day with the wallet
-  tapkeeper status                   the lane at a glance`,
+  tapkeeper status                   the lane at a glance
+  tapkeeper card read                what a card or phone says, without paying
+  tapkeeper decode HEX               the bytes of a tap in words`,
 		Version: version, SilenceErrors: true, SilenceUsage: true,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.PersistentFlags().StringVar(&s.socket, "socket", socketFromEnvironment(), "the daemon's socket")
 	root.PersistentFlags().BoolVar(&s.json, "json", false, "print JSON")
-	root.AddCommand(newServe(s), newPay(s), newShow(s), newQueue(s), newRecon(s), newStatus(s), newEvidence(s), newVerify(s))
+	root.AddCommand(newServe(s), newPay(s), newShow(s), newQueue(s), newRecon(s), newStatus(s), newEvidence(s), newVerify(s),
+		newDecode(s), newCard(s))
 	root.SetHelpCommand(newHelp(root))
 	for _, c := range append(root.Commands(), root) {
 		positional := c.Args

@@ -177,16 +177,14 @@ func differs(ours flatItem, name, rest string) []string {
 		found = append(found, fmt.Sprintf("%s is %q, not %q", ours.Tag, ours.Name, name))
 	}
 	value, words, _ := strings.Cut(rest, "(")
-	if value, quoted, ok := strings.Cut(rest, ` "`); ok {
-		if strings.Trim(quoted, `"`) != strings.Trim(ours.Words, `"`) {
-			found = append(found, fmt.Sprintf("%s says %s, not %s", ours.Tag, ours.Words, quoted))
+	if before, text, ok := strings.Cut(rest, ` "`); ok {
+		if text = strings.Trim(text, `"`); text != strings.Trim(ours.Words, `"`) {
+			found = append(found, fmt.Sprintf("%s says %s, not %s", ours.Tag, ours.Words, text))
 		}
-		rest, words = value, ""
-		_ = rest
-		value = strings.TrimSpace(value)
+		value, words = before, ""
 	}
-	hex := strings.Join(strings.Fields(strings.TrimSuffix(value, `"`)), "")
-	if ours.Value != hex && !strings.Contains(hex, `"`) && len(ours.Items) == 0 && !strings.Contains(hex, "...") {
+	hex := strings.Join(strings.Fields(value), "")
+	if ours.Value != hex && len(ours.Items) == 0 && !strings.Contains(hex, "...") {
 		found = append(found, fmt.Sprintf("%s is shown as %q, not %q", ours.Tag, ours.Value, hex))
 	}
 	if words = strings.TrimSuffix(words, ")"); words != "" && words != ours.Words {

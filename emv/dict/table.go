@@ -112,6 +112,8 @@ var schemeRows = []Element{
 	template(0x61, "Directory entry"),
 	template(0x70, "Record"),
 	template(0x77, "Response"),
+	// Scheme 4.3. Only the terminal that drew the key can look into it.
+	phone(FromAny, 0xDA, "Encrypted record", 0, anyLength, Never),
 }
 
 type place struct {
