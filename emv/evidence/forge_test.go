@@ -186,6 +186,7 @@ func TestForged(t *testing.T) {
 		"kind and answer":       {func(f *forger) { online(f); f.part[tagKind][0] = kindApproved }, CheckData, "does not hold"},
 		"offline, not there":    {func(f *forger) { online(f); request(f, 0); unset(f, connected) }, CheckDecision, "does not follow"},
 		"floor":                 {func(f *forger) { online(f); over(f) }, CheckDecision, "over the floor limit"},
+		"said of the floor":     {func(f *forger) { online(f); floor(f) }, CheckDecision, "says this and it is not so"},
 		"not a date":            {func(f *forger) { online(f); f.set(tagDate, 0x26, 0x1A, 0x01) }, CheckLayout, "a number is not one"},
 		"another currency":      {func(f *forger) { online(f); f.set(tagCurrency, 0x08, 0x40) }, CheckDecision, "another currency"},
 		"no allowance that day": {func(f *forger) { online(f); f.set(tagDate, 0x26, 0x12, 0x31) }, CheckDecision, "no valid allowance"},
@@ -218,6 +219,13 @@ func unset(f *forger, bits byte) {
 func over(f *forger) {
 	now, _ := f.cdol1.Find(f.part[tagCDOL1Data], tagRequest, 2)
 	f.set(tagRequest, now[0], now[1]|0x40)
+}
+
+// floor says in the TVR, before and after, that the amount was over the floor limit.
+func floor(f *forger) {
+	now, _ := f.cdol1.Find(f.part[tagCDOL1Data], tagTVR, 5)
+	f.set(tagTVR, now[0], now[1], now[2], now[3]|0x80, now[4])
+	f.part[tagTVR][3] |= 0x80
 }
 
 // deny sets a bit that must be declined before the phone is asked: the device is on the exception list.
