@@ -8,6 +8,7 @@ import (
 
 	"tapkeeper/queue"
 	"tapkeeper/terminal"
+	"tapkeeper/uplink/wire"
 )
 
 // journal lets a terminal keep its payments in a queue.
@@ -35,7 +36,7 @@ func (j journal) Commit(ctx context.Context, c terminal.Commit) (uint64, error) 
 		q.Records = append(q.Records, queue.Record(r))
 	}
 	for _, e := range c.Entries {
-		q.Entries = append(q.Entries, queue.Entry(e))
+		q.Entries = append(q.Entries, queue.Entry{ID: e.ID, Group: e.Group, Kind: e.Kind, Priority: priorityOf(e.Kind), Seal: e.Seal})
 	}
 	for _, p := range c.Park {
 		q.Park = append(q.Park, queue.Park(p))
@@ -48,6 +49,18 @@ func (j journal) Commit(ctx context.Context, c terminal.Commit) (uint64, error) 
 		j.clock.stored(time.Now())
 	}
 	return done.Seq, journalError(err)
+}
+
+// priorityOf lets money that must go back leave before money that comes in, and
+// both before reports.
+func priorityOf(kind string) queue.Priority {
+	switch wire.Kind(kind) {
+	case wire.KindReversal:
+		return queue.PriorityReversal
+	case wire.KindAdvice:
+		return queue.PriorityAdvice
+	}
+	return queue.PriorityRest
 }
 
 // journalError says in the terminal's words what a commit came to.

@@ -18,7 +18,7 @@ import (
 // The anchor is a file of four pages beside Badger. It holds the wrapped data
 // key twice and, in two slots written in turn, how far the journal reached.
 //
-//	page 0, 3  magic(16) id(16) wrapped key(60) SHA-256(32) of the before
+//	page 0, 3  magic(15) format(1) id(16) wrapped key(60) SHA-256(32) of the before
 //	page 1, 2  magic(8) seq(8) hash(32) HMAC-SHA-256(32) of page number and the before
 //
 // The file is made whole by one rename and never grows: a slot's write changes
@@ -27,11 +27,13 @@ const (
 	anchorName = "anchor"
 	pageSize   = 4096 // a page per part: a torn sector hits one of them
 	pageCount  = 4
-	keyMagic   = "tapkeeper queue1"
+	keyMagic   = "tapkeeper queue"
+	format     = 2 // of everything in the directory; 1 was never released
 	slotMagic  = "tkslot 1"
 	idLen      = 16
 	wrappedLen = 12 + 32 + 16
-	keyPageLen = len(keyMagic) + idLen + wrappedLen + 32
+	keyHeadLen = len(keyMagic) + 1 + idLen
+	keyPageLen = keyHeadLen + wrappedLen + 32
 	slotLen    = len(slotMagic) + 8 + 32 + 32
 )
 
@@ -41,37 +43,52 @@ var (
 )
 
 type anchor struct {
-	file   *os.File
+	pages  pages
 	ring   *ring
 	next   int // slot to write next
 	head   Committed
 	healed []string
 }
 
-// openAnchor opens the anchor in dir, or makes a new one when absent.
-func openAnchor(dir string, master []byte) (*anchor, error) {
+// anchorFile is pages in a file that never grows.
+type anchorFile struct{ *os.File }
+
+func (f anchorFile) Sync() error { return datasync(f.File) }
+
+// openAnchorFile opens the anchor in dir, or makes a new one where there is no
+// database either.
+func openAnchorFile(dir string, master []byte, used bool) (*os.File, error) {
 	path := filepath.Join(dir, anchorName)
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) && used {
+		return nil, &DamageError{What: "anchor", Why: "its file is missing, and with it the data key"}
+	}
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := createAnchor(dir, master); err != nil {
+		all, err := newAnchor(master)
+		if err == nil {
+			// It appears under its name only when all of it is durable: a store
+			// with a name has a key and an anchor.
+			err = writeWhole(dir, anchorName, all)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("make the anchor: %w", err)
 		}
-		file, err = os.OpenFile(path, os.O_RDWR, 0)
+		return os.OpenFile(path, os.O_RDWR, 0)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open the anchor: %w", err)
 	}
-	a := &anchor{file: file}
-	if err := a.load(master); err != nil {
-		file.Close()
-		return nil, err
-	}
-	return a, nil
+	return file, nil
+}
+
+func loadAnchor(p pages, master []byte) (*anchor, error) {
+	a := &anchor{pages: p}
+	return a, a.load(master)
 }
 
 func (a *anchor) load(master []byte) error {
 	all := make([]byte, pageCount*pageSize)
-	if n, err := a.file.ReadAt(all, 0); n != len(all) {
+	if n, err := a.pages.ReadAt(all, 0); n != len(all) {
 		return &DamageError{What: "anchor", Why: fmt.Sprintf("%d bytes of %d: %v", n, len(all), err)}
 	}
 	dataKey, err := a.loadKey(all, master)
@@ -86,31 +103,42 @@ func (a *anchor) load(master []byte) error {
 	return a.loadSlots(all)
 }
 
+// loadKey opens a copy of the data key and mends the other one. Both copies are
+// whole and only one opens when a crash came between the two writes of Rewrap.
 func (a *anchor) loadKey(all, master []byte) ([]byte, error) {
-	var good []byte
-	bad := -1
+	var key, good []byte
+	err := error(&DamageError{What: "key", Why: "neither copy of the wrapped data key is whole"})
+	mend := -1
 	for i, page := range keyPages {
 		b := all[page*pageSize:][:keyPageLen]
 		sum := sha256.Sum256(b[:keyPageLen-32])
 		if string(b[:len(keyMagic)]) != keyMagic || !bytes.Equal(sum[:], b[keyPageLen-32:]) {
-			bad = i
-		} else if good == nil {
-			good = b
+			mend = i
+			continue
+		}
+		if b[len(keyMagic)] != format {
+			return nil, fmt.Errorf("%w: it has format %d, this one reads %d", ErrVersion, b[len(keyMagic)], format)
+		}
+		k, e := unwrapKey(master, b)
+		switch {
+		case e != nil && key == nil:
+			err, mend = e, i
+		case e != nil:
+			mend = i
+		case key == nil:
+			key, good = k, b
 		}
 	}
-	if good == nil {
-		return nil, &DamageError{What: "key", Why: "neither copy of the wrapped data key is whole"}
-	}
-	head := good[:len(keyMagic)+idLen]
-	key, err := unwrapKey(master, head, good[len(head):][:wrappedLen])
-	if err != nil {
+	if key == nil {
 		return nil, err
 	}
-	if bad >= 0 {
-		if err := a.writePage(keyPages[bad], good); err != nil {
-			return nil, fmt.Errorf("mend the wrapped key: %w", err)
+	if mend >= 0 {
+		for _, page := range []int64{keyPages[1-mend], keyPages[mend]} { // the good one first: see again
+			if err := a.writePage(page, good); err != nil {
+				return nil, fmt.Errorf("mend the wrapped key: %w", err)
+			}
 		}
-		a.healed = append(a.healed, fmt.Sprintf("copy %d of the wrapped data key was damaged; written again from the other", bad))
+		a.healed = append(a.healed, fmt.Sprintf("copy %d of the wrapped data key was damaged or of another master key; written again from the other", mend))
 	}
 	return key, nil
 }
@@ -155,14 +183,23 @@ func (a *anchor) set(head Committed) error {
 	return nil
 }
 
-func (a *anchor) writePage(page int64, b []byte) error {
-	if _, err := a.file.WriteAt(b, page*pageSize); err != nil {
-		return err
+// again makes durable what was read as the head. The sync of that slot may have
+// failed, so that it is in the page cache only: the other slot must not be touched
+// before.
+func (a *anchor) again() error {
+	slot := 1 - a.next
+	if err := a.writePage(slotPages[slot], encodeSlot(a.ring, slot, a.head)); err != nil {
+		return fmt.Errorf("write the anchor again: %w", err)
 	}
-	return datasync(a.file)
+	return nil
 }
 
-func (a *anchor) close() error { return a.file.Close() }
+func (a *anchor) writePage(page int64, b []byte) error {
+	if _, err := a.pages.WriteAt(b, page*pageSize); err != nil {
+		return err
+	}
+	return a.pages.Sync()
+}
 
 func encodeSlot(r *ring, slot int, head Committed) []byte {
 	b := append(make([]byte, 0, slotLen), slotMagic...)
@@ -178,49 +215,58 @@ func slotMAC(r *ring, slot int, body []byte) []byte {
 	return mac.Sum(nil)
 }
 
-// createAnchor draws the data key. The file appears under its name only when
-// all of it is durable: a store with a name has a key and an anchor.
-func createAnchor(dir string, master []byte) error {
+// newAnchor draws the data key and returns the whole file.
+func newAnchor(master []byte) ([]byte, error) {
 	dataKey := make([]byte, 32)
 	rand.Read(dataKey)
 	defer clear(dataKey)
 	r, err := newRing(dataKey)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	page := make([]byte, len(keyMagic)+idLen, keyPageLen)
-	copy(page, keyMagic)
-	rand.Read(page[len(keyMagic):])
-	wrap, err := wrapper(master, page[len(keyMagic):])
+	head := append(make([]byte, 0, keyPageLen), keyMagic...)
+	head = append(head, format)
+	head = head[:len(head)+idLen]
+	rand.Read(head[len(head)-idLen:])
+	page, err := wrapKey(master, head, dataKey)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	page = wrap.Seal(page, nil, dataKey, page)
-	sum := sha256.Sum256(page)
-	page = append(page, sum[:]...)
-
 	all := make([]byte, pageCount*pageSize)
 	for i := range 2 {
 		copy(all[keyPages[i]*pageSize:], page)
 		copy(all[slotPages[i]*pageSize:], encodeSlot(r, i, Committed{}))
 	}
-	return writeWhole(dir, anchorName, all)
+	return all, nil
 }
 
-func unwrapKey(master, head, wrapped []byte) ([]byte, error) {
-	wrap, err := wrapper(master, head[len(keyMagic):])
+// wrapKey returns a key page; head is magic, format and id.
+func wrapKey(master, head, dataKey []byte) ([]byte, error) {
+	wrap, err := wrapper(master, head)
 	if err != nil {
 		return nil, err
 	}
-	key, err := wrap.Open(nil, nil, wrapped, head)
+	page := append(make([]byte, 0, keyPageLen), head...)
+	page = wrap.Seal(page, nil, dataKey, head)
+	sum := sha256.Sum256(page)
+	return append(page, sum[:]...), nil
+}
+
+func unwrapKey(master, page []byte) ([]byte, error) {
+	head := page[:keyHeadLen]
+	wrap, err := wrapper(master, head)
+	if err != nil {
+		return nil, err
+	}
+	key, err := wrap.Open(nil, nil, page[keyHeadLen:][:wrappedLen], head)
 	if err != nil {
 		return nil, ErrKey // the page's checksum fits, so it is the key that does not
 	}
 	return key, nil
 }
 
-func wrapper(master, id []byte) (cipher.AEAD, error) {
-	k, err := hkdf.Key(sha256.New, master, id, "tapkeeper queue 1 wrap", 32)
+func wrapper(master, head []byte) (cipher.AEAD, error) {
+	k, err := hkdf.Key(sha256.New, master, head[len(head)-idLen:], "tapkeeper queue 1 wrap", 32)
 	if err != nil {
 		return nil, err
 	}

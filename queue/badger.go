@@ -16,20 +16,14 @@ import (
 const (
 	databaseName = "badger"
 	memTableSize = 8 << 20
-	// minFree is what a commit and Open want to find free, beside as much as
-	// the tables take: Badger writes through memory maps of sparse files, and
-	// on a full disk it is killed by SIGBUS, at every later open too. For logs
-	// and fresh tables a reserve of one table was seen to run out; of four,
-	// never. And a compaction writes anew, at worst, every table there is
-	// before it removes the old ones.
-	minFree = 4 * memTableSize
 )
 
-// databaseOptions are for a small device and for durability: a commit returns
-// after msync; tables are checked when they are opened.
+// databaseOptions are for a small device. Badger does not sync its log: with
+// SyncWrites it syncs its value log, too, which holds nothing here, and that
+// is a third of a commit's time. badgerCells.Write syncs the log.
 func databaseOptions(dir string, log Logger) badger.Options {
 	return badger.DefaultOptions(dir).WithLogger(badgerLog{log}).
-		WithSyncWrites(true).
+		WithSyncWrites(false).
 		WithMemTableSize(memTableSize).WithNumMemtables(2).
 		WithValueThreshold(64 << 10).WithValueLogFileSize(8 << 20). // no value of ours reaches the value log
 		WithBaseTableSize(1 << 20).WithBaseLevelSize(4 << 20).
@@ -38,11 +32,19 @@ func databaseOptions(dir string, log Logger) badger.Options {
 		WithCompression(options.None).WithBlockCacheSize(0).WithIndexCacheSize(0).
 		WithDetectConflicts(false). // one committer
 		WithMetricsEnabled(false).
-		WithChecksumVerificationMode(options.OnTableRead)
+		WithChecksumVerificationMode(options.NoVerification) // checkTables has just read them all; later, the seals
 }
 
+// badgerCells is cells on Badger.
+type badgerCells struct {
+	db  *badger.DB
+	log *tail
+}
+
+var _ cells = (*badgerCells)(nil)
+
 // openDatabase opens Badger on files that were made durable and checked.
-func openDatabase(dir string, log Logger) (db *badger.DB, err error) {
+func openDatabase(dir string, log Logger) (c *badgerCells, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the database's directory: %w", err)
 	}
@@ -54,14 +56,27 @@ func openDatabase(dir string, log Logger) (db *badger.DB, err error) {
 	if err := syncPath(filepath.Dir(dir)); err != nil {
 		return nil, fmt.Errorf("sync the journal's directory: %w", err)
 	}
-	if err := checkTables(dir); err != nil {
+	if err := checkTables(dir, databaseOptions(dir, log)); err != nil {
 		return nil, err
 	}
-	defer func() {
-		if r := recover(); r != nil {
-			db, err = nil, &DamageError{What: "database", Why: firstLine(fmt.Sprint(r))}
-		}
-	}()
+	db, err := openBadger(dir, log)
+	if err != nil {
+		return nil, err
+	}
+	// The heads of the files that it has just made must last as well.
+	err = syncTree(dir)
+	c = &badgerCells{db: db}
+	if err == nil {
+		c.log, err = openTail(dir)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("sync the database's files: %w", err), closeBadger(db))
+	}
+	return c, nil
+}
+
+func openBadger(dir string, log Logger) (db *badger.DB, err error) {
+	defer rescue(&err)
 	db, err = badger.Open(databaseOptions(dir, log))
 	switch {
 	case err == nil:
@@ -72,26 +87,71 @@ func openDatabase(dir string, log Logger) (db *badger.DB, err error) {
 	return nil, &DamageError{What: "database", Why: firstLine(err.Error())}
 }
 
-// tableBytes is the size of Badger's tables.
-func tableBytes(dir string) (sum uint64, err error) {
-	files, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
-	for _, f := range files {
-		if filepath.Ext(f.Name()) != ".sst" {
-			continue
-		}
-		info, err := f.Info()
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // a compaction has removed it
+// Write is one transaction and one sync.
+func (c *badgerCells) Write(batch []cell) (err error) {
+	defer rescue(&err)
+	txn := c.db.NewTransaction(true)
+	defer txn.Discard()
+	for _, w := range batch {
+		if w.value == nil {
+			err = txn.Delete(w.key)
+		} else {
+			err = txn.Set(w.key, w.value)
 		}
 		if err != nil {
-			return 0, err
+			return fmt.Errorf("fill the transaction: %w", err)
 		}
-		sum += uint64(info.Size())
 	}
-	return sum, err
+	if err := txn.Commit(); err != nil {
+		return fmt.Errorf("write to the database: %w", err)
+	}
+	return c.log.sync()
+}
+
+// Close ends Badger.
+func (c *badgerCells) Close() error { return errors.Join(closeBadger(c.db), c.log.close()) }
+
+func closeBadger(db *badger.DB) (err error) {
+	defer rescue(&err)
+	return db.Close()
+}
+
+// Read opens a snapshot.
+func (c *badgerCells) Read() view { return badgerView{c.db.NewTransaction(false)} }
+
+type badgerView struct{ txn *badger.Txn }
+
+func (v badgerView) Close() { v.txn.Discard() }
+
+func (v badgerView) Get(key []byte) (value []byte, ok bool, err error) {
+	defer rescue(&err)
+	item, err := v.txn.Get(key)
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, false, nil
+	}
+	if err == nil {
+		value, err = item.ValueCopy(nil)
+	}
+	return value, err == nil, err
+}
+
+func (v badgerView) Walk(prefix []byte, backwards bool, fn func(key, value []byte) error) (err error) {
+	defer rescue(&err)
+	it := v.txn.NewIterator(badger.IteratorOptions{Prefix: prefix, Reverse: backwards})
+	defer it.Close()
+	if backwards {
+		it.Seek(append(append([]byte{}, prefix...), 0xFF))
+	} else {
+		it.Rewind()
+	}
+	for ; it.Valid(); it.Next() {
+		item := it.Item()
+		err := item.Value(func(value []byte) error { return fn(item.Key(), value) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // isSystem tells the machine's failures from damage.

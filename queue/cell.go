@@ -8,6 +8,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"hash"
+	"sync"
 )
 
 // A cell is one value in Badger. Its key starts with the class of the cell.
@@ -15,8 +17,8 @@ import (
 //	record   'r' kind 0 HMAC(16)   key length, key, value
 //	counter  'c' 0 HMAC(16)        name length, name, value (8)
 //	event    'e' seq(8)            see event.go
-//	entry    'o' seq(8) index(2)   id, group, kind, body, each with its length
-//	park     'p' seq(8) index(2)   reason
+//	entry    'o' seq(8) index(2)   priority(1), then id, group, kind, body, each with its length
+//	aside    'p' seq(8) index(2)   1 parked or 2 held, reason
 //
 // The stored value is seq(8) nonce(12) ciphertext tag(16): the number of the
 // commit that wrote it, and the right column under AES-256-GCM with the Badger
@@ -29,7 +31,8 @@ const (
 	classEntry   = 'o'
 	classPark    = 'p'
 
-	hiddenLen = 16 // of the HMAC: 128 bits against accidental equals, keyed against guessing
+	hiddenLen    = 16          // of the HMAC: 128 bits against accidental equals, keyed against guessing
+	sealOverhead = 8 + 12 + 16 // sequence, nonce, tag
 )
 
 // classNames are the words of DamageError.What.
@@ -40,8 +43,8 @@ var classNames = map[byte]string{
 // ring holds what the data key gives.
 type ring struct {
 	aead   cipher.AEAD
-	index  []byte // hides names
-	anchor []byte // authenticates the anchor's slots
+	index  sync.Pool // of hash.Hash: HMACs that hide names
+	anchor []byte    // authenticates the anchor's slots
 }
 
 func newRing(dataKey []byte) (*ring, error) {
@@ -57,7 +60,9 @@ func newRing(dataKey []byte) (*ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &ring{aead: aead, index: keys[1], anchor: keys[2]}, nil
+	r := &ring{aead: aead, anchor: keys[2]}
+	r.index.New = func() any { return hmac.New(sha256.New, keys[1]) }
+	return r, nil
 }
 
 // newAEAD draws its own nonces. 2^32 values under one key is the bound for
@@ -77,10 +82,13 @@ func (r *ring) cellKey(class byte, kind, key string) []byte {
 		return append([]byte{class}, key...)
 	}
 	out := kindPrefix(class, kind)
-	mac := hmac.New(sha256.New, r.index)
+	mac := r.index.Get().(hash.Hash)
+	defer r.index.Put(mac)
+	mac.Reset()
 	mac.Write(out)
 	mac.Write([]byte(key))
-	return append(out, mac.Sum(nil)[:hiddenLen]...)
+	var sum [sha256.Size]byte
+	return append(out, mac.Sum(sum[:0])[:hiddenLen]...)
 }
 
 func kindPrefix(class byte, kind string) []byte {
@@ -95,7 +103,7 @@ func eventKey(seq uint64) []byte {
 }
 
 func (r *ring) seal(cellKey []byte, seq uint64, plain []byte) []byte {
-	out := binary.BigEndian.AppendUint64(make([]byte, 0, 8+r.aead.Overhead()+len(plain)), seq)
+	out := binary.BigEndian.AppendUint64(make([]byte, 0, sealOverhead+len(plain)), seq)
 	return r.aead.Seal(out, nil, plain, associated(cellKey, out[:8]))
 }
 
@@ -103,7 +111,7 @@ var errSeal = errors.New("the seal does not fit")
 
 // open never returns bytes that were not sealed under this very key and number.
 func (r *ring) open(cellKey, stored []byte) (seq uint64, plain []byte, err error) {
-	if len(stored) < 8+r.aead.Overhead() {
+	if len(stored) < sealOverhead {
 		return 0, nil, errSeal
 	}
 	plain, err = r.aead.Open(nil, nil, stored[8:], associated(cellKey, stored[:8]))

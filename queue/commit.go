@@ -2,12 +2,8 @@ package queue
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"runtime"
-	"time"
 )
 
 type request struct {
@@ -45,162 +41,131 @@ func (s *Store) Commit(ctx context.Context, c Commit) (Committed, error) {
 	return a.done, a.err
 }
 
-// run is the only goroutine that writes.
+// run evaluates commits on what the batches before leave, while the writer
+// makes the batch before durable: whoever comes meanwhile shares the next sync.
 func (s *Store) run() {
 	defer close(s.stopped)
-	var held []*request
-	for {
-		batch := s.gather(held)
-		if batch == nil {
-			return
+	batches := make(chan *batch) // taken when the one before is answered
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		for b := range batches {
+			s.finish(b)
 		}
-		held = s.commitBatch(batch)
-	}
-}
-
-// gather waits for a request and takes what else is there: while one batch
-// syncs, the callers of the next line up. It returns nil at the end.
-func (s *Store) gather(batch []*request) []*request {
-	if len(batch) == 0 {
+	}()
+	var last, next *batch
+	for open := true; open || next != nil; {
+		in, out := s.requests, batches
+		if next == nil {
+			out = nil
+		} else if next.full() {
+			in = nil
+		}
 		select {
-		case r := <-s.requests:
-			batch = append(batch, r)
-		case <-s.stop:
-			return nil
-		}
-		runtime.Gosched() // callers just answered come back with their next commit
-	}
-	for len(batch) < maxBatch {
-		select {
-		case r := <-s.requests:
-			batch = append(batch, r)
-		default:
-			return batch
-		}
-	}
-	return batch
-}
-
-// commitBatch answers every request of the batch but those it returns, which
-// did not fit. Nothing is answered before the batch is durable, refusals
-// neither: they may rest on a commit of the same batch.
-func (s *Store) commitBatch(requests []*request) (rest []*request) {
-	if err := s.admit(); err != nil {
-		for _, r := range requests {
-			r.answer <- answer{err: err}
-		}
-		return nil
-	}
-	b := s.newBatch()
-	defer b.txn.Discard()
-	answers := make([]answer, 0, len(requests))
-	for i, r := range requests {
-		if b.full() {
-			requests, rest = requests[:i], requests[i:]
-			break
-		}
-		done, err := b.add(&r.commit)
-		answers = append(answers, answer{done, err})
-	}
-	if err := s.write(b); err != nil {
-		for i := range answers {
-			if answers[i].err == nil {
-				answers[i] = answer{err: err}
+		case r := <-in:
+			if next == nil {
+				next = s.newBatch(last)
 			}
+			next.take(r)
+			s.gather(next)
+		case out <- next:
+			next.before, last, next = nil, next, nil
+		case <-s.stop:
+			open = false
+			if next != nil {
+				batches <- next
+			}
+			next = nil
 		}
 	}
-	for i, r := range requests {
-		r.answer <- answers[i]
-	}
-	return rest
+	close(batches)
+	<-written
 }
 
-// admit refuses work while the state is unknown or the disk too full.
-func (s *Store) admit() error {
-	if s.broken.Load() {
-		return ErrUnknown
+// gather takes what is there already. Callers who were just answered come back
+// with their next commit when they are let.
+func (s *Store) gather(b *batch) {
+	for yielded := false; !b.full(); {
+		select {
+		case r := <-s.requests:
+			b.take(r)
+			yielded = false
+		default:
+			if yielded {
+				return
+			}
+			runtime.Gosched()
+			yielded = true
+		}
 	}
-	return s.gate()
 }
 
-// gate wants room for what Badger may write before it frees anything.
-func (s *Store) gate() error {
-	if err := s.measureTables(); err != nil {
-		return fmt.Errorf("measure the database: %w", err)
+// take puts a request into the batch, with the answer that it will get.
+func (b *batch) take(r *request) {
+	a := answer{err: b.room}
+	if b.room != nil && r.commit.ends() {
+		a.err = b.store.admit(true)
 	}
-	free, err := s.free(s.dir)
-	if err != nil {
-		return err
+	if a.err == nil {
+		a.done, a.err = b.add(&r.commit)
 	}
-	if need := minFree + s.tables; free < need {
-		return fmt.Errorf("%w: %d MiB free, %d MiB needed", ErrFull, free>>20, need>>20+1)
-	}
-	return nil
+	b.requests, b.answers = append(b.requests, r), append(b.answers, a)
 }
 
-// measureTables looks again when the directory has changed.
-func (s *Store) measureTables() error {
-	at, err := modified(s.databaseDir)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && at.Equal(s.tablesAt) {
+// finish makes a batch durable and answers it. Nothing is answered before the
+// batch is durable, refusals neither: they may rest on a commit of it.
+func (s *Store) finish(b *batch) {
+	b.view.Close()
+	err := s.write(b)
+	for i, r := range b.requests {
+		a := b.answers[i]
+		if err != nil && a.err == nil {
+			a = answer{err: err}
+		}
+		r.answer <- a
+	}
+}
+
+// admit says whether there is room.
+func (s *Store) admit(ends bool) error {
+	if s.space == nil {
 		return nil
 	}
-	if err == nil {
-		s.tables, err = tableBytes(s.databaseDir)
-		s.tablesAt = at
+	return s.space.admit(ends)
+}
+
+// ends says whether a commit brings something to its end: it owes the wallet a
+// message, or takes something away. A commit that only adds is new work, and
+// refused first when the disk fills up.
+func (c *Commit) ends() bool {
+	if len(c.Entries)+len(c.Done)+len(c.Park)+len(c.Release) > 0 {
+		return true
 	}
-	return err
+	for _, r := range c.Records {
+		if r.Value == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // write makes a batch durable, then tells its end to the anchor, then shows it.
 // This order lets the anchor trail by one batch and never lead.
 func (s *Store) write(b *batch) error {
-	if b.failed != nil {
-		return b.failed
+	if s.broken.Load() {
+		return ErrUnknown
 	}
 	if b.head == s.Head() {
 		return nil // every commit of the batch was refused
 	}
-	if err := s.persist(b); err != nil {
+	err := s.cells.Write(b.seal())
+	if err == nil {
+		err = s.anchor.set(b.head)
+	}
+	if err != nil {
 		s.broken.Store(true)
 		return fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
-	s.setHead(b.head)
-	s.outbox.apply(b.now)
+	s.show(b.head, b.now)
 	return nil
-}
-
-func (s *Store) persist(b *batch) (err error) {
-	defer rescue(&err)
-	if err := s.commitTxn(b.txn); err != nil {
-		return fmt.Errorf("write to the database: %w", err)
-	}
-	if err := s.syncNames(); err != nil {
-		return err
-	}
-	return s.anchor.set(b.head)
-}
-
-// syncNames makes the names of new files durable: Badger syncs the bytes of the
-// log it has just turned to, but not its directory.
-func (s *Store) syncNames() error {
-	at, err := modified(s.databaseDir)
-	if err != nil {
-		return err
-	}
-	if at.Equal(s.namesAt) {
-		return nil
-	}
-	if err := syncPath(s.databaseDir); err != nil {
-		return fmt.Errorf("sync the database's directory: %w", err)
-	}
-	s.namesAt = at
-	return nil
-}
-
-func modified(dir string) (time.Time, error) {
-	info, err := os.Stat(dir)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("look at the database's directory: %w", err)
-	}
-	return info.ModTime(), nil
 }

@@ -12,8 +12,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/dgraph-io/badger/v4"
 )
 
 func TestCommitIsAtomic(t *testing.T) {
@@ -82,7 +80,7 @@ func TestCommitIsAtomic(t *testing.T) {
 				t.Errorf("count %s: %d, %v, want %d", name, n, err, want)
 			}
 		}
-		if r := verify(t, s); r.Head != first || r.Records != 2 || r.Counters != 1 || r.Waiting != 1 || r.Parked != 0 {
+		if r := verify(t, s); r.Head != first || r.Records != 2 || r.Counters != 1 || r.Waiting != 1 || r.Aside != 0 {
 			t.Errorf("report %+v", r)
 		}
 		s = reopen(t, s, dir)
@@ -188,7 +186,8 @@ func TestLargeBatch(t *testing.T) {
 func TestGroupCommit(t *testing.T) {
 	s, dir := fresh(t)
 	var syncs atomic.Int64
-	s.commitTxn = func(txn *badger.Txn) error { syncs.Add(1); return txn.Commit() }
+	var write func([]cell) error
+	write = hook(s, func(batch []cell) error { syncs.Add(1); return write(batch) })
 	const callers, each = 64, 50
 	var wg sync.WaitGroup
 	var refused atomic.Int64
@@ -244,7 +243,8 @@ func TestGroupCommit(t *testing.T) {
 func TestRefusalWaitsForTheBatch(t *testing.T) {
 	s, _ := fresh(t)
 	writes := make(chan struct{})
-	s.commitTxn = func(txn *badger.Txn) error { <-writes; return txn.Commit() }
+	var write func([]cell) error
+	write = hook(s, func(batch []cell) error { <-writes; return write(batch) })
 	answers := make(chan error, 3)
 	send := func(c Commit) {
 		go func() {

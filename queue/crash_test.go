@@ -162,3 +162,21 @@ func checkWorkload(t *testing.T, s *Store, acked map[uint64]string) uint64 {
 	}
 	return report.Head.Seq
 }
+
+// A kill in the middle of a flush or a compaction leaves a table that the
+// manifest does not know yet. It is no damage.
+func TestHalfWrittenTable(t *testing.T) {
+	s, dir := fresh(t)
+	commit(t, s, Commit{Records: []Record{{"payment", "1", []byte("kept")}}})
+	shut(t, s)
+	half := filepath.Join(dir, databaseName, "000999.sst")
+	if err := os.WriteFile(half, make([]byte, 4096), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir)
+	wantValue(t, s, "payment", "1", []byte("kept"))
+	verify(t, s)
+	if _, err := os.Stat(half); !os.IsNotExist(err) {
+		t.Errorf("the half written table is still there: %v", err)
+	}
+}

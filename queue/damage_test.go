@@ -29,7 +29,7 @@ func readImage(t testing.TB, dir string) image {
 	t.Helper()
 	m := make(image)
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		if err != nil || d.IsDir() || d.Name() == ballastName {
 			return err
 		}
 		b, err := os.ReadFile(path)
@@ -324,63 +324,62 @@ func TestRestoredOldCopy(t *testing.T) {
 func TestTampering(t *testing.T) {
 	base := makeSample(t)
 	raw := func(s *Store, kind, key string) []byte { return s.ring.cellKey(classRecord, kind, key) }
-	stored := func(s *Store, txn *badger.Txn, key []byte) []byte {
-		item, err := txn.Get(key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, _ := item.ValueCopy(nil)
-		return b
+	stored := func(_ *Store, txn *hand, key []byte) []byte { return txn.get(t, key) }
+	readEvent := func(s *Store, seq uint64) (*event, error) {
+		v := s.cells.Read()
+		defer v.Close()
+		e, _, err := s.readEvent(v, seq)
+		return e, err
 	}
 	tests := []struct {
 		name string
-		do   func(s *Store, txn *badger.Txn) error
+		do   func(s *Store, txn *hand) error
 		want DamageError // What, Key and Seq where set
 
 		atOpen bool // Open must notice it
 	}{
-		{"value changed", func(s *Store, txn *badger.Txn) error {
+		{"value changed", func(s *Store, txn *hand) error {
 			k := raw(s, "payment", "p1")
 			b := stored(s, txn, k)
 			b[len(b)-20] ^= 1
 			return txn.Set(k, b)
 		}, DamageError{What: "record", Key: "p1"}, false},
-		{"number changed", func(s *Store, txn *badger.Txn) error {
+		{"number changed", func(s *Store, txn *hand) error {
 			k := raw(s, "payment", "p1")
 			b := stored(s, txn, k)
 			b[7]++
 			return txn.Set(k, b)
 		}, DamageError{What: "record", Key: "p1"}, false},
-		{"two records swapped", func(s *Store, txn *badger.Txn) error {
+		{"two records swapped", func(s *Store, txn *hand) error {
 			a, b := raw(s, "payment", "p1"), raw(s, "payment", "p2")
 			va, vb := stored(s, txn, a), stored(s, txn, b)
 			return errors.Join(txn.Set(a, vb), txn.Set(b, va))
 		}, DamageError{What: "record"}, false},
-		{"record removed", func(s *Store, txn *badger.Txn) error { return txn.Delete(raw(s, "payment", "p1")) }, DamageError{What: "record", Key: "p1"}, false},
-		{"record of an earlier commit, well sealed", func(s *Store, txn *badger.Txn) error {
+		{"record removed", func(s *Store, txn *hand) error { return txn.Delete(raw(s, "payment", "p1")) }, DamageError{What: "record", Key: "p1"}, false},
+		{"record of an earlier commit, well sealed", func(s *Store, txn *hand) error {
 			k := raw(s, "payment", "p1")
 			return txn.Set(k, s.ring.seal(k, 2, named("p1", []byte("old"))))
 		}, DamageError{What: "record", Key: "p1"}, false},
-		{"the same value under an earlier number, well sealed", func(s *Store, txn *badger.Txn) error {
+		{"the same value under an earlier number, well sealed", func(s *Store, txn *hand) error {
 			k := raw(s, "payment", "p1")
 			_, plain, err := s.ring.open(k, stored(s, txn, k))
 			return errors.Join(err, txn.Set(k, s.ring.seal(k, 2, plain)))
 		}, DamageError{What: "record", Key: "p1"}, false},
-		{"record never committed, well sealed", func(s *Store, txn *badger.Txn) error {
+		{"record never committed, well sealed", func(s *Store, txn *hand) error {
 			k := raw(s, "payment", "px")
 			return txn.Set(k, s.ring.seal(k, 2, named("px", []byte("new"))))
 		}, DamageError{What: "record"}, false},
-		{"counter back to an earlier value", func(s *Store, txn *badger.Txn) error {
+		{"counter back to an earlier value", func(s *Store, txn *hand) error {
 			k := s.ring.cellKey(classCounter, "", "sum")
 			return txn.Set(k, s.ring.seal(k, 100, named("sum", make([]byte, 8))))
 		}, DamageError{What: "counter", Key: "sum", Seq: 100}, false},
-		{"counter removed", func(s *Store, txn *badger.Txn) error { return txn.Delete(s.ring.cellKey(classCounter, "", "sum")) },
+		{"counter removed", func(s *Store, txn *hand) error { return txn.Delete(s.ring.cellKey(classCounter, "", "sum")) },
 			DamageError{What: "counter", Key: "sum", Seq: 100}, false},
-		{"event removed", func(s *Store, txn *badger.Txn) error { return txn.Delete(eventKey(50)) }, DamageError{What: "event", Seq: 50}, false},
-		{"event put elsewhere", func(s *Store, txn *badger.Txn) error { return txn.Set(eventKey(50), stored(s, txn, eventKey(51))) },
+		{"event removed", func(s *Store, txn *hand) error { return txn.Delete(eventKey(50)) }, DamageError{What: "event", Seq: 50}, false},
+		{"event put elsewhere", func(s *Store, txn *hand) error { return txn.Set(eventKey(50), stored(s, txn, eventKey(51))) },
 			DamageError{What: "event", Seq: 50}, false},
-		{"event rewritten, well sealed", func(s *Store, txn *badger.Txn) error {
-			e, _, err := s.readEvent(txn, 50)
+		{"event rewritten, well sealed", func(s *Store, txn *hand) error {
+			e, err := readEvent(s, 50)
 			if err != nil {
 				return err
 			}
@@ -388,8 +387,8 @@ func TestTampering(t *testing.T) {
 			plain, _ := e.encode()
 			return txn.Set(eventKey(50), s.ring.seal(eventKey(50), 50, plain))
 		}, DamageError{What: "event", Seq: 51}, false},
-		{"last event rewritten, well sealed", func(s *Store, txn *badger.Txn) error {
-			e, _, err := s.readEvent(txn, 100)
+		{"last event rewritten, well sealed", func(s *Store, txn *hand) error {
+			e, err := readEvent(s, 100)
 			if err != nil {
 				return err
 			}
@@ -397,27 +396,26 @@ func TestTampering(t *testing.T) {
 			plain, _ := e.encode()
 			return txn.Set(eventKey(100), s.ring.seal(eventKey(100), 100, plain))
 		}, DamageError{What: "event", Seq: 100}, true},
-		{"last event removed", func(s *Store, txn *badger.Txn) error { return txn.Delete(eventKey(100)) }, DamageError{What: "event", Seq: 100}, true},
-		{"entry removed", func(s *Store, txn *badger.Txn) error {
+		{"last event removed", func(s *Store, txn *hand) error { return txn.Delete(eventKey(100)) }, DamageError{What: "event", Seq: 100}, true},
+		{"entry removed", func(s *Store, txn *hand) error {
 			return txn.Delete(s.ring.cellKey(classEntry, "", s.outbox.find("e99").key()))
 		}, DamageError{What: "entry"}, true},
-		{"park removed", func(s *Store, txn *badger.Txn) error {
+		{"park removed", func(s *Store, txn *hand) error {
 			return txn.Delete(s.ring.cellKey(classPark, "", s.outbox.find("e0").key()))
 		}, DamageError{What: "park", Key: "e0"}, false},
-		{"stranger", func(s *Store, txn *badger.Txn) error { return txn.Set([]byte("zzz"), []byte("zzz")) }, DamageError{What: "database"}, false},
+		{"stranger", func(s *Store, txn *hand) error { return txn.Set([]byte("zzz"), []byte("zzz")) }, DamageError{What: "database"}, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "journal")
 			base.closed.write(t, dir)
 			s := open(t, dir)
-			txn := s.db.NewTransaction(true)
+			txn := &hand{s: s}
 			if err := test.do(s, txn); err != nil {
 				t.Fatal(err)
 			}
-			if err := txn.Commit(); err != nil {
-				t.Fatal(err)
-			}
+			txn.done(t)
+			s.show(s.Head(), nil)
 			check := func(when string, err error) {
 				var d *DamageError
 				if !errors.As(err, &d) || d.What != test.want.What || test.want.Key != "" && d.Key != test.want.Key || test.want.Seq != 0 && d.Seq != test.want.Seq {

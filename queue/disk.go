@@ -5,6 +5,7 @@ package queue
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -80,7 +81,8 @@ func syncTree(dir string) error {
 		return err
 	}
 	for _, f := range files {
-		if err := syncPath(filepath.Join(dir, f.Name())); err != nil {
+		// Badger removes a log when its table is durable.
+		if err := syncPath(filepath.Join(dir, f.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}

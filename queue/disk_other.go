@@ -4,5 +4,11 @@ package queue
 
 import "os"
 
-// datasync makes the bytes of a file of fixed size durable.
+// datasync makes the bytes of a file durable.
 func datasync(f *os.File) error { return f.Sync() }
+
+// reserveBytes makes a file of that size with room on the disk behind it.
+func reserveBytes(f *os.File, size int64) error {
+	_, err := f.WriteAt(make([]byte, size), 0)
+	return err
+}

@@ -10,6 +10,8 @@ var (
 	ErrLocked = errors.New("the journal is in use by another process")
 	// ErrKey: the master key is not the one this store was made with.
 	ErrKey = errors.New("the master key does not open this journal")
+	// ErrVersion: the store has a format that this program does not know.
+	ErrVersion = errors.New("the journal was written by another version of tapkeeper")
 	// ErrFull: too little free space; nothing was written.
 	ErrFull = errors.New("too little free space for the journal")
 	// ErrConflict: a guard did not hold, or an entry was not where the commit

@@ -3,6 +3,7 @@ package queue
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Limits of one commit. Together they keep the largest stored value below
@@ -16,7 +17,7 @@ const (
 	maxChanges = 100       // changes of one commit; a payment needs about ten
 	maxCommit  = 256 << 10 // bytes that one commit may write
 
-	maxBatch      = 256       // commits of one Badger transaction and one sync; more gave no more per second
+	maxBatch      = 256       // commits of one transaction and one sync; more gave no more per second
 	maxBatchBytes = 768 << 10 // a batch takes no further commit above this: Badger takes 15 % of memTableSize
 	maxBatchCells = 8000      // likewise: Badger takes about 13,000 keys
 )
@@ -25,7 +26,7 @@ var errNoEvent = errors.New("commit without an event")
 
 // check refuses what no state of the store could make right.
 func (c *Commit) check() error {
-	n := len(c.Records) + len(c.Entries) + len(c.Done) + len(c.Park) + len(c.Release) + len(c.Counts)
+	n := len(c.Records) + len(c.Entries) + len(c.Done) + len(c.Park) + len(c.Hold) + len(c.Release) + len(c.Counts)
 	switch {
 	case len(c.Event) == 0:
 		return errNoEvent
@@ -47,7 +48,7 @@ func (c *Commit) check() error {
 			return err
 		}
 	}
-	for _, p := range c.Park {
+	for _, p := range slices.Concat(c.Park, c.Hold) {
 		if p.Reason == "" || len(p.Reason) > maxReason {
 			return fmt.Errorf("park %.40q: reason of %d bytes: want 1 to %d", p.ID, len(p.Reason), maxReason)
 		}
@@ -87,6 +88,9 @@ func (e *Entry) check() error {
 	}
 	if len(e.Group) > maxName {
 		return fmt.Errorf("entry %s: group of %d bytes: at most %d", e.ID, len(e.Group), maxName)
+	}
+	if e.Priority >= priorities {
+		return fmt.Errorf("entry %s: no priority %d", e.ID, e.Priority)
 	}
 	if e.Seal == nil {
 		return fmt.Errorf("entry %s: no Seal", e.ID)

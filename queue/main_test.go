@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 )
 
@@ -114,6 +115,64 @@ func wantValue(t testing.TB, s *Store, kind, key string, want []byte) {
 	if err != nil || ok != (want != nil) || !bytes.Equal(got, want) {
 		t.Errorf("%s/%s: got %q, %v, %v, want %q", kind, key, got, ok, err, want)
 	}
+}
+
+// hooked lets a test stand between the journal and its database.
+type hooked struct {
+	cells
+	write func(batch []cell) error
+}
+
+func (h hooked) Write(batch []cell) error { return h.write(batch) }
+
+// hook makes write the database's Write and returns the one before.
+func hook(s *Store, write func(batch []cell) error) (before func(batch []cell) error) {
+	before = s.cells.Write
+	s.cells = hooked{s.cells, write}
+	return before
+}
+
+// hand changes the database behind the journal's back, with every checksum right.
+type hand struct {
+	s     *Store
+	batch []cell
+}
+
+func (h *hand) Set(key, value []byte) error {
+	h.batch = append(h.batch, cell{key, value})
+	return nil
+}
+
+func (h *hand) Delete(key []byte) error { return h.Set(key, nil) }
+
+func (h *hand) get(t testing.TB, key []byte) []byte {
+	t.Helper()
+	v := h.s.cells.Read()
+	defer v.Close()
+	value, ok, err := v.Get(key)
+	if err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	return value
+}
+
+func (h *hand) done(t testing.TB) {
+	t.Helper()
+	if err := h.s.cells.Write(h.batch); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// scaled is a count for this run: less with -short, TAPKEEPER_SOAK times as much
+// in a soak.
+func scaled(n int) int {
+	if times, err := strconv.Atoi(os.Getenv("TAPKEEPER_SOAK")); err == nil && times > 0 {
+		return n * times
+	}
+	if testing.Short() {
+		return max(1, n/5)
+	}
+	return n
 }
 
 // needed skips for want of a real part, and fails where CI promises it.

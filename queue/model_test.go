@@ -24,7 +24,11 @@ type model struct {
 	events  []string
 }
 
-type modelEntry struct{ id, group, body, reason string }
+type modelEntry struct {
+	id, group, body, reason string
+	priority                Priority
+	state                   State
+}
 
 func (m *model) clone() *model {
 	return &model{maps.Clone(m.records), maps.Clone(m.counts), slices.Clone(m.entries), slices.Clone(m.events)}
@@ -49,19 +53,24 @@ func (m *model) apply(c Commit, sealFails bool) bool {
 		}
 		m.entries = slices.Delete(m.entries, i, i+1)
 	}
-	for _, p := range c.Park {
-		i := m.find(p.ID)
-		if i < 0 || m.entries[i].reason != "" {
-			return false
+	for _, list := range []struct {
+		parks []Park
+		state State
+	}{{c.Park, Parked}, {c.Hold, Held}} {
+		for _, p := range list.parks {
+			i := m.find(p.ID)
+			if i < 0 || m.entries[i].state != Queued {
+				return false
+			}
+			m.entries[i].reason, m.entries[i].state = p.Reason, list.state
 		}
-		m.entries[i].reason = p.Reason
 	}
 	for _, id := range c.Release {
 		i := m.find(id)
-		if i < 0 || m.entries[i].reason == "" {
+		if i < 0 || m.entries[i].state == Queued {
 			return false
 		}
-		m.entries[i].reason = ""
+		m.entries[i].reason, m.entries[i].state = "", Queued
 	}
 	for _, n := range c.Counts {
 		if n.Cap > 0 && n.Delta > 0 && m.counts[n.Name]+n.Delta > n.Cap {
@@ -78,20 +87,36 @@ func (m *model) apply(c Commit, sealFails bool) bool {
 		if m.find(e.ID) >= 0 {
 			return false
 		}
-		m.entries = append(m.entries, modelEntry{e.ID, e.Group, fmt.Sprintf("%s|%d", e.ID, len(m.events)+1), ""})
+		m.entries = append(m.entries, modelEntry{e.ID, e.Group, fmt.Sprintf("%s|%d", e.ID, len(m.events)+1), "", e.Priority, Queued})
 	}
 	m.events = append(m.events, string(c.Event))
 	return !sealFails
 }
 
-func (m *model) waiting(parked bool) string {
-	out, held := "", map[string]bool{}
+// waiting are those that may leave; else those that are set aside.
+func (m *model) waiting(may bool) string {
+	var list []modelEntry
+	first := map[string]bool{}
 	for _, e := range m.entries {
-		if parked != (e.reason != "") || !parked && e.group != "" && held[e.group] {
+		if !may {
+			if e.state != Queued {
+				list = append(list, e)
+			}
 			continue
 		}
-		held[e.group] = true
-		out += fmt.Sprintf("%s %s %s; ", e.id, e.body, e.reason)
+		if e.state == Parked || e.group != "" && first[e.group] {
+			continue
+		}
+		if first[e.group] = true; e.state == Queued {
+			list = append(list, e)
+		}
+	}
+	if may {
+		slices.SortStableFunc(list, func(a, b modelEntry) int { return int(b.priority) - int(a.priority) })
+	}
+	out := ""
+	for _, e := range list {
+		out += fmt.Sprintf("%s %d %s %s %s; ", e.id, e.priority, e.state, e.body, e.reason)
 	}
 	return out
 }
@@ -117,13 +142,18 @@ func genCommit(t *rapid.T) (c Commit, sealFails bool) {
 		}
 	}
 	for range few("entries", 2) {
-		c.Entries = append(c.Entries, entry(genID.Draw(t, "id"), genGroup.Draw(t, "group")))
+		e := entry(genID.Draw(t, "id"), genGroup.Draw(t, "group"))
+		e.Priority = Priority(rapid.IntRange(0, priorities-1).Draw(t, "priority"))
+		c.Entries = append(c.Entries, e)
 	}
 	for range few("done", 1) {
 		c.Done = append(c.Done, genID.Draw(t, "id"))
 	}
 	for range few("park", 1) {
 		c.Park = append(c.Park, Park{genID.Draw(t, "id"), "reason"})
+	}
+	for range few("hold", 1) {
+		c.Hold = append(c.Hold, Park{genID.Draw(t, "id"), "wait"})
 	}
 	for range few("release", 1) {
 		c.Release = append(c.Release, genID.Draw(t, "id"))
@@ -181,6 +211,8 @@ func TestModel(t *testing.T) {
 	})
 }
 
+type fataler interface{ Fatalf(format string, a ...any) }
+
 func openModel(t *rapid.T, dir string) *Store {
 	s, err := Open(Options{Dir: dir, Master: testMaster})
 	if err != nil {
@@ -189,12 +221,12 @@ func openModel(t *rapid.T, dir string) *Store {
 	return s
 }
 
-func compare(t *rapid.T, s *Store, m *model) {
+func compare(t fataler, s *Store, m *model) {
 	records := map[string]string{}
 	for _, kind := range []string{"a", "b"} {
 		err := s.Each(kind, "", func(key string, value []byte) error { records[kind+"/"+key] = string(value); return nil })
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%v", err)
 		}
 	}
 	if !maps.Equal(records, m.records) {
@@ -207,10 +239,10 @@ func compare(t *rapid.T, s *Store, m *model) {
 	}
 	waiting, err1 := s.Waiting(100)
 	parked, err2 := s.Parked()
-	if got, want := show(waiting), m.waiting(false); err1 != nil || got != want {
+	if got, want := show(waiting), m.waiting(true); err1 != nil || got != want {
 		t.Fatalf("waiting %s, %v, want %s", got, err1, want)
 	}
-	if got, want := show(parked), m.waiting(true); err2 != nil || got != want {
+	if got, want := show(parked), m.waiting(false); err2 != nil || got != want {
 		t.Fatalf("parked %s, %v, want %s", got, err2, want)
 	}
 	n := 0
@@ -228,7 +260,7 @@ func compare(t *rapid.T, s *Store, m *model) {
 func show(list []Stored) string {
 	var b strings.Builder
 	for _, e := range list {
-		fmt.Fprintf(&b, "%s %s %s; ", e.ID, e.Body, e.Reason)
+		fmt.Fprintf(&b, "%s %d %s %s %s; ", e.ID, e.Priority, e.State, e.Body, e.Reason)
 	}
 	return b.String()
 }

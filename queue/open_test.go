@@ -89,12 +89,13 @@ func TestGate(t *testing.T) {
 	commit(t, s, Commit{})
 	shut(t, s)
 	s = open(t, dir) // now there is a table, and its size counts
-	tables, err := tableBytes(s.databaseDir)
+	tables, err := tableBytes(filepath.Join(dir, databaseName))
 	if err != nil || tables == 0 {
 		t.Fatal(tables, err)
 	}
+	commit(t, s, Commit{}) // sets the ballast aside
 	free := minFree + tables
-	s.free = func(string) (uint64, error) { return free, nil }
+	s.space.free = func(string) (uint64, error) { return free, nil }
 	commit(t, s, Commit{})
 	free--
 	if _, err := s.Commit(context.Background(), Commit{Event: []byte("e")}); !errors.Is(err, ErrFull) {
@@ -104,7 +105,7 @@ func TestGate(t *testing.T) {
 		t.Errorf("reading on a full disk: %v", err)
 	}
 	free++
-	if done := commit(t, s, Commit{}); done.Seq != 3 {
+	if done := commit(t, s, Commit{}); done.Seq != 4 {
 		t.Errorf("after healing the number is %d", done.Seq)
 	}
 	verify(t, reopen(t, s, dir))
@@ -117,14 +118,15 @@ func TestUnknown(t *testing.T) {
 		t.Run(fmt.Sprint("written=", written), func(t *testing.T) {
 			s, dir := fresh(t)
 			commit(t, s, Commit{Records: []Record{{"k", "k", []byte("1")}}})
-			s.commitTxn = func(txn *badger.Txn) error {
+			var write func([]cell) error
+			write = hook(s, func(batch []cell) error {
 				if written {
-					if err := txn.Commit(); err != nil {
+					if err := write(batch); err != nil {
 						t.Error(err)
 					}
 				}
 				return errors.New("input/output error")
-			}
+			})
 			_, err := s.Commit(context.Background(), Commit{Event: []byte("e"), Records: []Record{{"k", "k", []byte("2")}}})
 			_, again := s.Commit(context.Background(), Commit{Event: []byte("e")})
 			_, _, get := s.Get("k", "k")
@@ -138,7 +140,11 @@ func TestUnknown(t *testing.T) {
 				t.Error("the failed commit is shown")
 			}
 			version := func() (v uint64) {
-				err := s.db.View(func(txn *badger.Txn) error {
+				c := s.cells
+				if h, ok := c.(hooked); ok {
+					c = h.cells
+				}
+				err := c.(*badgerCells).db.View(func(txn *badger.Txn) error {
 					item, err := txn.Get(s.ring.cellKey(classRecord, "k", "k"))
 					v = item.Version()
 					return err
@@ -166,7 +172,7 @@ func TestUnknown(t *testing.T) {
 func TestAnchorFails(t *testing.T) {
 	s, dir := fresh(t)
 	commit(t, s, Commit{})
-	s.anchor.file.Close()
+	s.anchor.pages.(anchorFile).Close()
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Add(1)

@@ -1,14 +1,10 @@
 package queue
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/binary"
-	"errors"
 	"slices"
 	"sync"
-
-	"github.com/dgraph-io/badger/v4"
 )
 
 // place orders the outbox: the commit, and the entry's place in it.
@@ -33,25 +29,41 @@ func (p place) compare(q place) int {
 	return cmp.Or(cmp.Compare(p.seq, q.seq), cmp.Compare(p.index, q.index))
 }
 
+// aside says whether and how an entry is set aside; the values are on the disk.
+type aside byte
+
+const (
+	waiting aside = 0
+	parked  aside = 1 // its group goes on without it
+	held    aside = 2 // its group waits for it
+)
+
 // item is an entry without its body. It is never changed once it is in an
 // outbox: a parked entry is another item.
 type item struct {
 	place
 	id, group string
-	parked    bool
+	priority  Priority
+	aside     aside
 }
 
-// outbox is the index in memory over the entries in Badger. Finding the first
-// there would pass a tombstone for each entry that ever left.
+// outbox is the index in memory over the stored entries. Finding the first in
+// the database would pass a tombstone for each entry that ever left.
 type outbox struct {
-	mu              sync.Mutex
-	byID            map[string]*item
-	waiting, parked []*item // by place
-	changed         chan struct{}
+	mu      sync.Mutex
+	byID    map[string]*item
+	groups  map[string][]*item  // those that are not parked, by place; not the group ""
+	ready   [priorities][]*item // those that may leave now, by place
+	aside   []*item             // parked and held, by place
+	sent    map[string]bool     // ids
+	changed chan struct{}
 }
 
 func newOutbox() *outbox {
-	return &outbox{byID: make(map[string]*item), changed: make(chan struct{}, 1)}
+	return &outbox{
+		byID: make(map[string]*item), groups: make(map[string][]*item), sent: make(map[string]bool),
+		changed: make(chan struct{}, 1),
+	}
 }
 
 func (o *outbox) find(id string) *item {
@@ -60,10 +72,10 @@ func (o *outbox) find(id string) *item {
 	return o.byID[id]
 }
 
-func (o *outbox) depth() (waiting, parked int) {
+func (o *outbox) depth() uint64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return len(o.waiting), len(o.parked)
+	return uint64(len(o.byID))
 }
 
 // apply makes what a durable batch did visible: the item that an id now stands
@@ -75,28 +87,80 @@ func (o *outbox) apply(now map[string]*item) {
 	o.mu.Lock()
 	for id, it := range now {
 		if old := o.byID[id]; old != nil {
-			list := o.list(old)
-			*list = cut(*list, old)
-			delete(o.byID, id)
+			o.remove(old)
 		}
 		if it != nil {
-			list := o.list(it)
-			*list = insert(*list, it)
-			o.byID[id] = it
+			o.add(it)
 		}
 	}
 	o.mu.Unlock()
+	o.signal()
+}
+
+func (o *outbox) signal() {
 	select {
 	case o.changed <- struct{}{}:
 	default: // a signal is pending already
 	}
 }
 
-func (o *outbox) list(it *item) *[]*item {
-	if it.parked {
-		return &o.parked
+func (o *outbox) add(it *item) {
+	o.byID[it.id] = it
+	if it.aside != waiting {
+		o.aside = insert(o.aside, it)
 	}
-	return &o.waiting
+	if it.aside != parked {
+		o.regroup(it, insert)
+	}
+}
+
+func (o *outbox) remove(it *item) {
+	delete(o.byID, it.id)
+	delete(o.sent, it.id)
+	if it.aside != waiting {
+		o.aside = cut(o.aside, it)
+	}
+	if it.aside != parked {
+		o.regroup(it, cut)
+	}
+}
+
+// regroup puts it into its group or takes it out, and keeps ready to what it
+// says: of each group the first, unless that is held.
+func (o *outbox) regroup(it *item, change func([]*item, *item) []*item) {
+	var before []*item
+	if it.group != "" {
+		before = o.groups[it.group]
+	} else if o.inReady(it) {
+		before = []*item{it}
+	}
+	first := head(before)
+	after := change(before, it)
+	if it.group != "" {
+		if o.groups[it.group] = after; len(after) == 0 {
+			delete(o.groups, it.group)
+		}
+	}
+	if next := head(after); next != first {
+		if first != nil {
+			o.ready[first.priority] = cut(o.ready[first.priority], first)
+		}
+		if next != nil {
+			o.ready[next.priority] = insert(o.ready[next.priority], next)
+		}
+	}
+}
+
+func (o *outbox) inReady(it *item) bool {
+	_, ok := search(o.ready[it.priority], it.place)
+	return ok
+}
+
+func head(group []*item) *item {
+	if len(group) == 0 || group[0].aside == held {
+		return nil
+	}
+	return group[0]
 }
 
 func search(list []*item, p place) (int, bool) {
@@ -104,6 +168,9 @@ func search(list []*item, p place) (int, bool) {
 }
 
 func insert(list []*item, it *item) []*item {
+	if n := len(list); n == 0 || list[n-1].compare(it.place) < 0 { // nearly always
+		return append(list, it)
+	}
 	i, _ := search(list, it.place)
 	return slices.Insert(list, i, it)
 }
@@ -120,101 +187,63 @@ func cut(list []*item, it *item) []*item {
 	return slices.Delete(list, i, i+1)
 }
 
-// first returns up to limit waiting items, of each group the oldest only.
+// first returns up to limit items that may leave now: the highest priority
+// first, then the oldest.
 func (o *outbox) first(limit int) []*item {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	var out []*item
-	seen := make(map[string]bool)
-	for _, it := range o.waiting {
-		if len(out) >= limit {
-			break
-		}
-		if it.group != "" && seen[it.group] {
-			continue
-		}
-		seen[it.group] = true
-		out = append(out, it)
+	for p := priorities - 1; p >= 0; p-- {
+		out = append(out, o.ready[p][:max(0, min(limit-len(out), len(o.ready[p])))]...)
 	}
 	return out
 }
 
-func (o *outbox) aside() []*item {
+func (o *outbox) setAside() []*item {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return slices.Clone(o.parked)
+	return slices.Clone(o.aside)
 }
 
-// Waiting returns up to limit entries that may leave now, oldest first: of each
-// group only the oldest that is not parked, so that none overtakes another.
-func (s *Store) Waiting(limit int) ([]Stored, error) {
-	return s.load(func() []*item { return s.outbox.first(limit) })
-}
-
-// Parked returns the entries that were set aside, oldest first.
-func (s *Store) Parked() ([]Stored, error) { return s.load(s.outbox.aside) }
-
-// Depth returns how many entries wait and how many are parked.
-func (s *Store) Depth() (waiting, parked int) { return s.outbox.depth() }
-
-// Changed signals after a commit that changed the outbox. It is one channel
-// that holds one signal, for one consumer; nothing is missed between a call of
-// Waiting and a receive.
-func (s *Store) Changed() <-chan struct{} { return s.outbox.changed }
-
-func (s *Store) load(list func() []*item) (out []Stored, err error) {
-	if err := s.enter(); err != nil {
-		return nil, err
+// state of an item that is in the outbox.
+func (o *outbox) state(it *item) State {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case it.aside == parked:
+		return Parked
+	case it.aside == held:
+		return Held
+	case o.sent[it.id]:
+		return Sent
 	}
-	defer s.leave()
-	items := list()
-	txn := s.db.NewTransaction(false)
-	defer txn.Discard()
-	for _, it := range items {
-		e, err := s.loadEntry(txn, it)
-		if errors.Is(err, badger.ErrKeyNotFound) {
-			if s.outbox.find(it.id) != it {
-				continue // it left, or was parked or released, since the list was made
-			}
-			err = &DamageError{What: "entry", Key: it.id, Seq: it.seq, Why: "it is missing"}
+	return Queued
+}
+
+// mark notes what was sent; ids that are not waiting are left alone.
+func (o *outbox) mark(ids []string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, id := range ids {
+		if it := o.byID[id]; it != nil && it.aside == waiting {
+			o.sent[id] = true
 		}
-		if err != nil {
-			return nil, err
+	}
+}
+
+// Depth counts the entries of the outbox by their state.
+type Depth struct{ Queued, Sent, Parked, Held int }
+
+func (o *outbox) count() Depth {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	d := Depth{Sent: len(o.sent), Queued: len(o.byID) - len(o.sent) - len(o.aside)}
+	for _, it := range o.aside {
+		if it.aside == parked {
+			d.Parked++
+		} else {
+			d.Held++
 		}
-		out = append(out, e)
 	}
-	return out, nil
-}
-
-func (s *Store) loadEntry(txn *badger.Txn, it *item) (Stored, error) {
-	plain, _, err := s.readCell(txn, classEntry, "", it.key())
-	if err != nil {
-		return Stored{}, err
-	}
-	e, err := decodeEntry(plain)
-	if err != nil || e.ID != it.id || e.Group != it.group {
-		return Stored{}, &DamageError{What: "entry", Key: it.id, Seq: it.seq, Why: errLayout.Error()}
-	}
-	e.Seq = it.seq
-	if it.parked {
-		reason, _, err := s.readCell(txn, classPark, "", it.key())
-		if err != nil {
-			return Stored{}, err
-		}
-		e.Reason = string(reason)
-	}
-	return e, nil
-}
-
-func encodeEntry(e *Entry, body []byte) []byte {
-	b := make([]byte, 0, len(e.ID)+len(e.Group)+len(e.Kind)+len(body)+12)
-	b = appendString(appendString(appendString(b, e.ID), e.Group), e.Kind)
-	return appendString(b, body)
-}
-
-func decodeEntry(plain []byte) (Stored, error) {
-	p := parser{rest: plain}
-	e := Stored{ID: p.string(), Group: p.string(), Kind: p.string()}
-	e.Body = bytes.Clone(p.bytes(p.uvarint()))
-	return e, p.end()
+	return d
 }

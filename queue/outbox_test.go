@@ -127,13 +127,10 @@ func TestMissingBodyIsDamage(t *testing.T) {
 	s, _ := fresh(t)
 	commit(t, s, Commit{Entries: []Entry{entry("e1", ""), entry("e2", "")}})
 	it := s.outbox.find("e2")
-	txn := s.db.NewTransaction(true)
-	if err := txn.Delete(s.ring.cellKey(classEntry, "", it.key())); err != nil {
-		t.Fatal(err)
-	}
-	if err := txn.Commit(); err != nil {
-		t.Fatal(err)
-	}
+	h := &hand{s: s}
+	h.Delete(s.ring.cellKey(classEntry, "", it.key()))
+	h.done(t)
+	s.show(s.Head(), nil)
 	_, err := s.Waiting(2)
 	var damage *DamageError
 	if !errors.As(err, &damage) || damage.Key != "e2" {

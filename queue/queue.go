@@ -41,8 +41,9 @@ type Commit struct {
 	Event   []byte   // what happened; not empty
 	Entries []Entry  // into the outbox, in this order
 	Done    []string // entry ids that leave the outbox; each must be there
-	Park    []Park   // entries set aside; each must be there
-	Release []string // parked entries that wait again, at their old place; each must be parked
+	Park    []Park   // entries set aside, refused for good; each must wait
+	Hold    []Park   // entries set aside for a while, with the rest of their group; each must wait
+	Release []string // parked or held entries that wait again, at their old place
 	Counts  []Count
 }
 
@@ -64,13 +65,27 @@ type Guard struct {
 // as they are. Seal runs in the committer and holds up every other commit:
 // sign, do not wait. It is called after every guard and cap has passed.
 type Entry struct {
-	ID    string // unique among the entries of the outbox
-	Group string // entries of one group leave in order; "" is no group
-	Kind  string
-	Seal  func(seq uint64) ([]byte, error)
+	ID       string // unique among the entries of the outbox
+	Group    string // entries of one group leave in order; "" is no group
+	Kind     string
+	Priority Priority
+	Seal     func(seq uint64) ([]byte, error)
 }
 
-// Park sets an entry aside with its reason.
+// Priority says which of several groups goes first: a group has the priority
+// of its first entry, for nothing overtakes within a group.
+type Priority byte
+
+// Money that must go back comes before money that comes in.
+const (
+	PriorityRest Priority = iota
+	PriorityAdvice
+	PriorityReversal
+	priorities = iota
+)
+
+// Park sets an entry aside with its reason. A parked entry blocks nobody; one
+// that is held keeps its group back.
 type Park struct {
 	ID     string
 	Reason string
@@ -103,15 +118,29 @@ type Event struct {
 // Stored is an entry of the outbox as it was committed.
 type Stored struct {
 	ID, Group, Kind string
+	Priority        Priority
+	State           State
 	Seq             uint64 // of the commit that brought it
 	Body            []byte
-	Reason          string // why it is parked; "" when it waits
+	Reason          string // why it is parked or held; "" when it waits
 }
+
+// State is where an entry of the outbox stands.
+type State string
+
+// An entry that has left the outbox has no state here: its record tells.
+const (
+	Queued State = "queued" // not sent since the store was opened
+	Sent   State = "sent"   // Store.Sent was told so; it stays until its receipt is committed
+	Parked State = "parked"
+	Held   State = "held"
+)
 
 // Report is what Verify has walked through.
 type Report struct {
-	Head                               Committed
-	Records, Counters, Waiting, Parked int
+	Head              Committed
+	Records, Counters int
+	Waiting, Aside    int // entries of the outbox; Aside are parked or held
 	// Healed names faults that were found and mended without loss when the
 	// store was opened: one of two anchor slots, or of two copies of the
 	// wrapped key, did not verify.

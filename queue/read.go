@@ -3,38 +3,23 @@ package queue
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/dgraph-io/badger/v4"
 )
 
-// readCell returns the plain text of a cell and the commit that wrote it, or
-// badger.ErrKeyNotFound, or damage.
-func (s *Store) readCell(txn *badger.Txn, class byte, kind, key string) (plain []byte, seq uint64, err error) {
-	defer rescue(&err)
+// readCell returns the plain text of a cell, the commit that wrote it, and
+// whether it is there.
+func (s *Store) readCell(v view, class byte, kind, key string) (plain []byte, seq uint64, ok bool, err error) {
 	k := s.ring.cellKey(class, kind, key)
-	got, err := txn.Get(k)
-	if errors.Is(err, badger.ErrKeyNotFound) {
-		return nil, 0, err
-	}
-	if err == nil {
-		plain, seq, err = s.openItem(k, got)
+	stored, ok, err := v.Get(k)
+	if err == nil && ok {
+		seq, plain, err = s.ring.open(k, stored)
 	}
 	if err != nil {
-		return nil, 0, &DamageError{What: classNames[class], Kind: kind, Key: printable(class, key), Why: firstLine(err.Error())}
+		return nil, 0, false, &DamageError{What: classNames[class], Kind: kind, Key: printable(class, key), Why: firstLine(err.Error())}
 	}
-	return plain, seq, nil
-}
-
-func (s *Store) openItem(key []byte, got *badger.Item) (plain []byte, seq uint64, err error) {
-	err = got.Value(func(stored []byte) error {
-		seq, plain, err = s.ring.open(key, stored)
-		return err
-	})
-	return plain, seq, err
+	return plain, seq, ok, nil
 }
 
 // printable is a cell's key for an error text: that of an entry is a number.
@@ -49,12 +34,9 @@ func printable(class byte, key string) string {
 }
 
 // readNamed reads a record or counter.
-func (s *Store) readNamed(txn *badger.Txn, class byte, kind, key string) ([]byte, bool, error) {
-	plain, _, err := s.readCell(txn, class, kind, key)
-	if errors.Is(err, badger.ErrKeyNotFound) {
-		return nil, false, nil
-	}
-	if err != nil {
+func (s *Store) readNamed(v view, class byte, kind, key string) ([]byte, bool, error) {
+	plain, _, ok, err := s.readCell(v, class, kind, key)
+	if err != nil || !ok {
 		return nil, false, err
 	}
 	name, value, err := splitNamed(plain)
@@ -64,26 +46,21 @@ func (s *Store) readNamed(txn *badger.Txn, class byte, kind, key string) ([]byte
 	return value, true, nil
 }
 
-func (s *Store) readCount(txn *badger.Txn, name string) (int64, error) {
-	value, ok, err := s.readNamed(txn, classCounter, "", name)
-	if err != nil || !ok {
-		return 0, err
-	}
+func counterValue(name string, value []byte) (int64, error) {
 	if len(value) != 8 {
 		return 0, &DamageError{What: "counter", Key: name, Why: errLayout.Error()}
 	}
 	return int64(binary.BigEndian.Uint64(value)), nil
 }
 
-// view runs fn on one snapshot of an open store.
-func (s *Store) view(fn func(txn *badger.Txn) error) (err error) {
-	if err := s.enter(); err != nil {
+// view runs fn on what is shown now.
+func (s *Store) view(fn func(v view) error) error {
+	v, err := s.enter(nil)
+	if err != nil {
 		return err
 	}
-	defer s.leave()
-	txn := s.db.NewTransaction(false)
-	defer txn.Discard()
-	return fn(txn)
+	defer s.leave(v)
+	return fn(v)
 }
 
 // Get returns the value of a record and whether it is there.
@@ -91,8 +68,8 @@ func (s *Store) Get(kind, key string) (value []byte, ok bool, err error) {
 	if err := checkName("record", kind, key); err != nil {
 		return nil, false, err
 	}
-	err = s.view(func(txn *badger.Txn) (err error) {
-		value, ok, err = s.readNamed(txn, classRecord, kind, key)
+	err = s.view(func(v view) (err error) {
+		value, ok, err = s.readNamed(v, classRecord, kind, key)
 		return err
 	})
 	return value, ok, err
@@ -100,8 +77,11 @@ func (s *Store) Get(kind, key string) (value []byte, ok bool, err error) {
 
 // Count returns a counter; one that was never counted is 0.
 func (s *Store) Count(name string) (n int64, err error) {
-	err = s.view(func(txn *badger.Txn) (err error) {
-		n, err = s.readCount(txn, name)
+	err = s.view(func(v view) error {
+		value, ok, err := s.readNamed(v, classCounter, "", name)
+		if err == nil && ok {
+			n, err = counterValue(name, value)
+		}
 		return err
 	})
 	return n, err
@@ -112,13 +92,13 @@ func (s *Store) Count(name string) (n int64, err error) {
 // whole kind whatever the prefix: give what is scanned often a kind of its own
 // ("open", "day-2026-11-24").
 func (s *Store) Each(kind, prefix string, fn func(key string, value []byte) error) error {
-	return s.view(func(txn *badger.Txn) error {
-		keys, err := s.keysOf(txn, kind, prefix)
+	return s.view(func(v view) error {
+		keys, err := s.keysOf(v, kind, prefix)
 		if err != nil {
 			return err
 		}
 		for _, key := range keys {
-			value, err := s.reread(txn, kind, key)
+			value, err := s.reread(v, kind, key)
 			if err != nil {
 				return err
 			}
@@ -131,8 +111,8 @@ func (s *Store) Each(kind, prefix string, fn func(key string, value []byte) erro
 }
 
 // keysOf holds only the keys: the values of a kind may not fit into memory.
-func (s *Store) keysOf(txn *badger.Txn, kind, prefix string) (keys []string, err error) {
-	err = s.walk(txn, kindPrefix(classRecord, kind), func(key []byte, _ uint64, plain []byte, err error) error {
+func (s *Store) keysOf(v view, kind, prefix string) (keys []string, err error) {
+	err = s.walk(v, kindPrefix(classRecord, kind), func(key []byte, _ uint64, plain []byte, err error) error {
 		if err != nil {
 			return damagedCell(key, err)
 		}
@@ -149,8 +129,8 @@ func (s *Store) keysOf(txn *badger.Txn, kind, prefix string) (keys []string, err
 	return keys, err
 }
 
-func (s *Store) reread(txn *badger.Txn, kind, key string) (value []byte, err error) {
-	value, ok, err := s.readNamed(txn, classRecord, kind, key)
+func (s *Store) reread(v view, kind, key string) (value []byte, err error) {
+	value, ok, err := s.readNamed(v, classRecord, kind, key)
 	if err == nil && !ok {
 		err = &DamageError{What: "record", Kind: kind, Key: key, Why: "found by its kind and not by its key"}
 	}
@@ -158,18 +138,11 @@ func (s *Store) reread(txn *badger.Txn, kind, key string) (value []byte, err err
 }
 
 // walk opens every cell under a prefix and tells fn what did not open.
-func (s *Store) walk(txn *badger.Txn, prefix []byte, fn func(key []byte, seq uint64, plain []byte, err error) error) (err error) {
-	defer rescue(&err)
-	it := txn.NewIterator(badger.IteratorOptions{Prefix: prefix})
-	defer it.Close()
-	for it.Rewind(); it.Valid(); it.Next() {
-		key := it.Item().KeyCopy(nil)
-		plain, seq, err := s.openItem(key, it.Item())
-		if err := fn(key, seq, plain, err); err != nil {
-			return err
-		}
-	}
-	return nil
+func (s *Store) walk(v view, prefix []byte, fn func(key []byte, seq uint64, plain []byte, err error) error) error {
+	return v.Walk(prefix, false, func(key, stored []byte) error {
+		seq, plain, err := s.ring.open(key, stored)
+		return fn(bytes.Clone(key), seq, plain, err)
+	})
 }
 
 // damagedCell says as much as a Badger key tells.

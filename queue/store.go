@@ -8,63 +8,47 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/dgraph-io/badger/v4"
 )
 
 // Store is an open journal. Its methods may be called concurrently.
 type Store struct {
-	dir, databaseDir string
-	lock             *os.File
-	db               *badger.DB
-	ring             *ring
-	outbox           *outbox
-	healed           []string
+	cells  cells
+	ring   *ring
+	outbox *outbox
+	healed []string
+	space  *space         // nil: room without an end
+	close  []func() error // in the order of opening
 
 	requests chan *request
 	stop     chan struct{} // closed by Close
 	stopped  chan struct{} // closed by run
 
 	broken atomic.Bool // a write failed: ErrUnknown from now on
+	anchor *anchor     // of the committer alone
 
-	// Of the committer alone.
-	anchor    *anchor
-	namesAt   time.Time // of the database's directory, when its names were last synced
-	tablesAt  time.Time // and when its tables were last measured
-	tables    uint64    // their bytes
-	free      func(dir string) (uint64, error)
-	commitTxn func(*badger.Txn) error
-
-	mu      sync.Mutex // guards head, closed
+	mu      sync.Mutex // guards head, shown, closed
 	head    Committed
+	shown   *shown
 	closed  bool
 	readers sync.WaitGroup
 }
 
-// Open opens or makes the store in o.Dir. It fails with ErrLocked when another
-// process holds it, ErrKey when o.Master does not open it, ErrFull when the disk
-// is too full to open it safely, and *DamageError when anything that was
-// acknowledged is missing or does not fit.
-func Open(o Options) (*Store, error) {
-	if len(o.Master) != 32 {
-		return nil, fmt.Errorf("%w: it has %d bytes, want 32", ErrKey, len(o.Master))
-	}
-	if err := os.Mkdir(o.Dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("make the journal's directory: %w", err)
-	}
-	if err := syncPath(filepath.Dir(filepath.Clean(o.Dir))); err != nil { // a new directory's name must last, too
-		return nil, fmt.Errorf("sync the name of the journal's directory: %w", err)
-	}
-	lock, err := lockDir(o.Dir)
-	if err != nil {
-		return nil, err
-	}
-	s := &Store{
-		dir: o.Dir, databaseDir: filepath.Join(o.Dir, databaseName), lock: lock, outbox: newOutbox(),
+func newStore() *Store {
+	return &Store{
+		outbox:   newOutbox(),
 		requests: make(chan *request), stop: make(chan struct{}), stopped: make(chan struct{}),
-		free: freeBytes, commitTxn: (*badger.Txn).Commit,
 	}
+}
+
+// Open opens or makes the store in o.Dir. It fails with ErrLocked when another
+// process holds it, ErrKey when o.Master does not open it, ErrVersion when
+// another version of tapkeeper wrote it, ErrFull when the disk is too full to
+// open it safely, and *DamageError when anything that was acknowledged is missing
+// or does not fit.
+func Open(o Options) (*Store, error) {
+	s := newStore()
 	if err := s.open(o); err != nil {
 		return nil, errors.Join(err, s.release())
 	}
@@ -78,28 +62,55 @@ func Open(o Options) (*Store, error) {
 }
 
 // open follows the steps of "Opening" in docs/durability.md.
-func (s *Store) open(o Options) (err error) {
-	if err := s.gate(); err != nil {
-		return err
+func (s *Store) open(o Options) error {
+	if len(o.Master) != 32 {
+		return fmt.Errorf("%w: it has %d bytes, want 32", ErrKey, len(o.Master))
 	}
-	used, err := holdsDatabase(s.databaseDir)
+	if err := os.Mkdir(o.Dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("make the journal's directory: %w", err)
+	}
+	if err := syncPath(filepath.Dir(filepath.Clean(o.Dir))); err != nil { // a new directory's name must last, too
+		return fmt.Errorf("sync the name of the journal's directory: %w", err)
+	}
+	lock, err := lockDir(o.Dir)
 	if err != nil {
 		return err
 	}
-	_, err = os.Stat(filepath.Join(s.dir, anchorName))
-	if used && errors.Is(err, fs.ErrNotExist) {
-		return &DamageError{What: "anchor", Why: "its file is missing, and with it the data key"}
-	}
-	if s.anchor, err = openAnchor(s.dir, o.Master); err != nil {
+	s.close = append(s.close, lock.Close)
+	database := filepath.Join(o.Dir, databaseName)
+	if s.space, err = newSpace(o.Dir, database); err != nil {
 		return err
 	}
-	s.ring, s.healed = s.anchor.ring, s.anchor.healed
-	if !used && s.anchor.head.Seq > 0 {
-		return &DamageError{What: "database", Seq: 1, Why: fmt.Sprintf("its files are missing; the anchor knows %d commits", s.anchor.head.Seq)}
-	}
-	if s.db, err = openDatabase(s.databaseDir, o.Logger); err != nil {
+	if err := s.space.admit(true); err != nil {
 		return err
 	}
+	used, err := holdsDatabase(database)
+	if err != nil {
+		return err
+	}
+	file, err := openAnchorFile(o.Dir, o.Master, used)
+	if err != nil {
+		return err
+	}
+	s.close = append(s.close, file.Close)
+	a, err := loadAnchor(anchorFile{file}, o.Master)
+	if err != nil {
+		return err
+	}
+	if !used && a.head.Seq > 0 {
+		return &DamageError{What: "database", Seq: 1, Why: fmt.Sprintf("its files are missing; the anchor knows %d commits", a.head.Seq)}
+	}
+	db, err := openDatabase(database, o.Logger)
+	if err != nil {
+		return err
+	}
+	s.close = append(s.close, db.Close)
+	return s.start(db, a)
+}
+
+// start joins the parts and recovers.
+func (s *Store) start(c cells, a *anchor) error {
+	s.cells, s.anchor, s.ring, s.healed = c, a, a.ring, a.healed
 	return s.recover()
 }
 
@@ -133,50 +144,80 @@ func (s *Store) Close() error {
 	return s.release()
 }
 
-// release gives back what open has taken, in the other order.
+// release gives back what open has taken, the last first.
 func (s *Store) release() error {
+	if s.shown != nil {
+		s.shown.Close()
+	}
 	var errs []error
-	if s.db != nil {
-		if err := closeDatabase(s.db); err != nil {
-			errs = append(errs, fmt.Errorf("close the database: %w", err))
-		}
+	for i := len(s.close) - 1; i >= 0; i-- {
+		errs = append(errs, s.close[i]())
 	}
-	if s.anchor != nil {
-		errs = append(errs, s.anchor.close())
-	}
-	return errors.Join(append(errs, s.lock.Close())...)
+	return errors.Join(errs...)
 }
 
-func closeDatabase(db *badger.DB) (err error) {
-	defer rescue(&err)
-	return db.Close()
+// shown is what readers see: the store as the last acknowledged batch left it.
+// The database may be a batch ahead, and that batch may never be acknowledged.
+type shown struct {
+	view
+	readers int
+	old     bool
 }
 
-// enter lets a reader in unless the store is closed or in doubt.
-func (s *Store) enter() error {
+// enter lets a reader in unless the store is closed or in doubt. look, if any,
+// runs at the same moment of the store as what is shown.
+func (s *Store) enter(look func()) (*shown, error) {
 	if s.broken.Load() {
-		return ErrUnknown
+		return nil, ErrUnknown
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return ErrClosed
+		return nil, ErrClosed
 	}
 	s.readers.Add(1)
-	return nil
+	s.shown.readers++
+	if look != nil {
+		look()
+	}
+	return s.shown, nil
 }
 
-func (s *Store) leave() { s.readers.Done() }
+func (s *Store) leave(v *shown) {
+	s.mu.Lock()
+	v.readers--
+	last := v.old && v.readers == 0
+	s.mu.Unlock()
+	if last {
+		v.Close()
+	}
+	s.readers.Done()
+}
+
+// show lets readers see what is durable now, all of it at once.
+func (s *Store) show(head Committed, moves map[string]*item) {
+	next := &shown{view: s.cells.Read()}
+	s.mu.Lock()
+	s.head = head
+	s.outbox.apply(moves)
+	before := s.shown
+	s.shown = next
+	unread := false
+	if before != nil {
+		before.old, unread = true, before.readers == 0
+	}
+	s.mu.Unlock()
+	if unread {
+		before.Close()
+	}
+}
+
+// Disk says how much room the store has.
+func (s *Store) Disk() (Disk, error) { return s.space.state() }
 
 // Head returns the last commit: number and hash; zero before the first.
 func (s *Store) Head() Committed {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.head
-}
-
-func (s *Store) setHead(c Committed) {
-	s.mu.Lock()
-	s.head = c
-	s.mu.Unlock()
 }

@@ -4,27 +4,38 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
+	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/fb"
 	"github.com/dgraph-io/badger/v4/pb"
+	"github.com/dgraph-io/badger/v4/table"
 	"github.com/dgraph-io/badger/v4/y"
 	"google.golang.org/protobuf/proto"
 )
 
 var errTable = errors.New("a checksum does not fit")
 
-// checkTables reads every table of Badger with its checksums before Badger
-// does: it follows the lengths in a table from a goroutine of its own and
-// before checking them, so that a damaged one would end the process.
-func checkTables(dir string) error {
-	paths, err := filepath.Glob(filepath.Join(dir, "*.sst"))
+// checkTables reads every table that Badger's manifest lists, with its
+// checksums, before Badger does: it follows the lengths in a table from a
+// goroutine of its own and before checking them, so that a damaged one would
+// end the process. A process that was killed may leave a table half written;
+// it is not in the manifest, and Badger removes it.
+func checkTables(dir string, o badger.Options) error {
+	ids, err := listed(dir, o)
 	if err != nil {
 		return err
 	}
-	for _, path := range paths {
+	for _, id := range ids {
+		path := table.NewFilename(id, dir)
 		b, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return &DamageError{What: "database", Why: filepath.Base(path) + " is missing"}
+		}
 		if err != nil {
 			return fmt.Errorf("read a table: %w", err)
 		}
@@ -33,6 +44,25 @@ func checkTables(dir string) error {
 		}
 	}
 	return nil
+}
+
+// listed reads the numbers of the tables in the manifest; none when there is no
+// manifest yet.
+func listed(dir string, o badger.Options) (ids []uint64, err error) {
+	defer rescue(&err)
+	f, err := os.Open(filepath.Join(dir, badger.ManifestFilename))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the manifest: %w", err)
+	}
+	defer f.Close()
+	m, _, err := badger.ReplayManifestFile(f, o.ExternalMagicVersion, o)
+	if err != nil {
+		return nil, &DamageError{What: "database", Why: badger.ManifestFilename + ": " + firstLine(err.Error())}
+	}
+	return slices.Sorted(maps.Keys(m.Tables)), nil
 }
 
 // checkTable follows the layout of Badger v4: blocks, index, index length(4),
@@ -59,10 +89,10 @@ func checkTable(b []byte) (err error) {
 	if y.VerifyChecksum(index, rest.sum) != nil {
 		return fmt.Errorf("index: %w", errTable)
 	}
-	table := fb.GetRootAsTableIndex(index, 0)
+	tables := fb.GetRootAsTableIndex(index, 0)
 	var block fb.BlockOffset
-	for i := range table.OffsetsLength() {
-		table.Offsets(&block, i)
+	for i := range tables.OffsetsLength() {
+		tables.Offsets(&block, i)
 		end := uint64(block.Offset()) + uint64(block.Len())
 		if end > uint64(cut-int(n)) {
 			return errTable

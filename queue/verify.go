@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-
-	"github.com/dgraph-io/badger/v4"
 )
 
 // expected is what the chain says about a cell that must be there.
@@ -31,8 +29,8 @@ func (e expected) damage(why string) *DamageError {
 func (s *Store) Verify() (report Report, err error) {
 	known := s.Head()
 	report.Healed = slices.Clone(s.healed)
-	err = s.view(func(txn *badger.Txn) error {
-		last, head, err := s.lastEvent(txn)
+	err = s.view(func(v view) error {
+		last, head, err := s.lastEvent(v)
 		if err != nil {
 			return err
 		}
@@ -40,15 +38,15 @@ func (s *Store) Verify() (report Report, err error) {
 			return &DamageError{What: "event", Seq: head.Seq + 1, Why: "it is missing"}
 		}
 		report.Head = head
-		want, err := s.replay(txn, head, known)
+		want, err := s.replay(v, head, known)
 		if err != nil {
 			return err
 		}
-		if err := s.compare(txn, want, &report); err != nil {
+		if err := s.compare(v, want, &report); err != nil {
 			return err
 		}
-		if uint64(report.Waiting+report.Parked) != last.depth {
-			return &DamageError{What: "entry", Why: fmt.Sprintf("%d are stored, the last event counts %d", report.Waiting+report.Parked, last.depth)}
+		if entries := report.Waiting + report.Aside; uint64(entries) != last.depth {
+			return &DamageError{What: "entry", Why: fmt.Sprintf("%d are stored, the last event counts %d", entries, last.depth)}
 		}
 		return nil
 	})
@@ -57,9 +55,9 @@ func (s *Store) Verify() (report Report, err error) {
 
 // replay follows the chain from its start and returns the cells that must be
 // there at its end, by Badger key.
-func (s *Store) replay(txn *badger.Txn, head, known Committed) (map[string]expected, error) {
+func (s *Store) replay(v view, head, known Committed) (map[string]expected, error) {
 	want := make(map[string]expected)
-	err := s.chain(txn, 1, head.Seq, [32]byte{}, func(e *event, hash [32]byte) error {
+	err := s.chain(v, 1, head.Seq, [32]byte{}, func(e *event, hash [32]byte) error {
 		if e.seq == known.Seq && hash != known.Hash {
 			return &DamageError{What: "event", Seq: e.seq, Why: "it is not the one that was committed"}
 		}
@@ -77,9 +75,9 @@ func (s *Store) replay(txn *badger.Txn, head, known Committed) (map[string]expec
 }
 
 // compare takes every stored cell off want; what is left is missing.
-func (s *Store) compare(txn *badger.Txn, want map[string]expected, report *Report) error {
+func (s *Store) compare(v view, want map[string]expected, report *Report) error {
 	var events uint64
-	err := s.walk(txn, nil, func(key []byte, seq uint64, plain []byte, err error) error {
+	err := s.walk(v, nil, func(key []byte, seq uint64, plain []byte, err error) error {
 		if err == nil && key[0] == classEvent {
 			events++
 			return nil
@@ -117,7 +115,7 @@ func (r *Report) count(class byte) {
 	case classEntry:
 		r.Waiting++
 	case classPark: // its entry was counted as waiting
-		r.Parked++
+		r.Aside++
 		r.Waiting--
 	}
 }
