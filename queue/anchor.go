@@ -45,6 +45,7 @@ var (
 type anchor struct {
 	pages  pages
 	ring   *ring
+	format byte
 	next   int // slot to write next
 	head   Committed
 	healed []string
@@ -116,8 +117,9 @@ func (a *anchor) loadKey(all, master []byte) ([]byte, error) {
 			mend = i
 			continue
 		}
-		if b[len(keyMagic)] != format {
-			return nil, fmt.Errorf("%w: it has format %d, this one reads %d", ErrVersion, b[len(keyMagic)], format)
+		f := b[len(keyMagic)]
+		if f != format && migrations[f] == nil {
+			return nil, fmt.Errorf("%w: it has format %d, this one reads %d", ErrVersion, f, format)
 		}
 		k, e := unwrapKey(master, b)
 		switch {
@@ -126,7 +128,7 @@ func (a *anchor) loadKey(all, master []byte) ([]byte, error) {
 		case e != nil:
 			mend = i
 		case key == nil:
-			key, good = k, b
+			key, good, a.format = k, b, f
 		}
 	}
 	if key == nil {

@@ -8,7 +8,8 @@ import (
 
 type request struct {
 	commit Commit
-	answer chan answer // holds one
+	work   func() error // instead of a commit, beside the commits: it may touch the anchor
+	answer chan answer  // holds one
 }
 
 type answer struct {
@@ -26,10 +27,13 @@ func (s *Store) Commit(ctx context.Context, c Commit) (Committed, error) {
 	if err := c.check(); err != nil {
 		return Committed{}, err
 	}
+	return s.hand(ctx, &request{commit: c, answer: make(chan answer, 1)})
+}
+
+func (s *Store) hand(ctx context.Context, r *request) (Committed, error) {
 	if err := ctx.Err(); err != nil {
 		return Committed{}, err
 	}
-	r := &request{commit: c, answer: make(chan answer, 1)}
 	select {
 	case s.requests <- r:
 	case <-ctx.Done():
@@ -103,6 +107,10 @@ func (s *Store) gather(b *batch) {
 // take puts a request into the batch, with the answer that it will get.
 func (b *batch) take(r *request) {
 	a := answer{err: b.room}
+	if r.work != nil {
+		b.requests, b.answers = append(b.requests, r), append(b.answers, answer{})
+		return
+	}
 	if b.room != nil && r.commit.ends() {
 		a.err = b.store.admit(true)
 	}
@@ -121,6 +129,9 @@ func (s *Store) finish(b *batch) {
 		a := b.answers[i]
 		if err != nil && a.err == nil {
 			a = answer{err: err}
+		}
+		if r.work != nil && err == nil {
+			a.err = r.work()
 		}
 		r.answer <- a
 	}

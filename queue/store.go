@@ -58,6 +58,9 @@ func Open(o Options) (*Store, error) {
 		}
 	}
 	go s.run()
+	if err := s.migrate(o.Master); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	return s, nil
 }
 
