@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"sync"
 	"testing"
 
 	"tapkeeper/emv/emvtest"
@@ -71,10 +72,13 @@ func TestResponse(t *testing.T) {
 	}
 }
 
+// load reads the vectors once for all tests; nothing changes them.
+var load = sync.OnceValues(emvtest.Dialogues)
+
 // seeds are commands and answers of the vectors, every ninth dialogue.
 func seeds(tb testing.TB) [][]byte {
 	tb.Helper()
-	dialogues, err := emvtest.Dialogues()
+	dialogues, err := load()
 	if err != nil {
 		tb.Fatal(err)
 	}

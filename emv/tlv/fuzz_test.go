@@ -2,15 +2,19 @@ package tlv
 
 import (
 	"bytes"
+	"sync"
 	"testing"
 
 	"tapkeeper/emv/emvtest"
 )
 
+// load reads the vectors once for all tests; nothing changes them.
+var load = sync.OnceValues(emvtest.Dialogues)
+
 // seeds are the inputs of the vectors and of whole answers.
 func seeds(tb testing.TB) [][]byte {
 	tb.Helper()
-	list, err := emvtest.Dialogues()
+	list, err := load()
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -39,7 +43,7 @@ func lists(tb testing.TB) [][]byte {
 	for _, c := range primitives(tb).DOL {
 		all = append(all, c.DOL)
 	}
-	list, err := emvtest.Dialogues()
+	list, err := load()
 	if err != nil {
 		tb.Fatal(err)
 	}
