@@ -28,7 +28,7 @@ func (j journal) Each(kind, prefix string, fn func(key string, value []byte) err
 func (j journal) Count(name string) (int64, error) { return j.store.Count(name) }
 
 func (j journal) Commit(ctx context.Context, c terminal.Commit) (uint64, error) {
-	q := queue.Commit{Event: c.Event, Done: c.Done}
+	q := queue.Commit{Event: c.Event, Done: c.Done, Release: c.Release}
 	for _, g := range c.Guards {
 		q.Guards = append(q.Guards, queue.Guard(g))
 	}

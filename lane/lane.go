@@ -53,6 +53,7 @@ func (l *Lane) Run(ctx context.Context, ready func()) error {
 	}
 	run("terminal", l.terminal.Run)
 	run("wallet link", l.link.Run)
+	run("upkeep", l.prune)
 	run("outbox", func(ctx context.Context) error { return l.link.Forward(ctx, outbox{l.store}) })
 	<-ctx.Done()
 	running.Wait()

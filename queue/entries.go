@@ -19,6 +19,9 @@ func (s *Store) Depth() (waiting, aside int) {
 // Outbox counts the entries of the outbox by their state.
 func (s *Store) Outbox() Depth { return s.outbox.count() }
 
+// Owes says whether the outbox has an entry of a group, waiting or set aside.
+func (s *Store) Owes(group string) bool { return s.outbox.owes(group) }
+
 // Sent notes that entries were handed to the link. It is not kept: after a
 // restart nobody knows what arrived, and everything is sent again.
 func (s *Store) Sent(ids ...string) { s.outbox.mark(ids) }

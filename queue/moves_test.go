@@ -53,6 +53,9 @@ func TestHold(t *testing.T) {
 		commit(t, s, step.commit)
 		for range 2 {
 			wantIDs(t, s, step.waiting, step.aside)
+			if owes := s.Owes("b"); !owes || s.Owes("c") {
+				t.Errorf("owes b: %v, c: %v", owes, s.Owes("c"))
+			}
 			if got := s.Outbox(); got != step.depth {
 				t.Errorf("depth %+v, want %+v", got, step.depth)
 			}

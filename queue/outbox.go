@@ -220,6 +220,12 @@ func (o *outbox) state(it *item) State {
 	return Queued
 }
 
+func (o *outbox) owes(group string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.groups[group]) > 0 || slices.ContainsFunc(o.aside, func(it *item) bool { return it.group == group })
+}
+
 // mark notes what was sent; ids that are not waiting are left alone.
 func (o *outbox) mark(ids []string) {
 	o.mu.Lock()

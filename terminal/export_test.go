@@ -2,6 +2,7 @@ package terminal
 
 import (
 	"context"
+	"encoding/json"
 
 	"tapkeeper/emv"
 	"tapkeeper/emv/channel"
@@ -75,3 +76,12 @@ func (t *Terminal) Authorise(ctx context.Context, p Payment, seq uint64) {
 func (t *Terminal) Fatal() error { return t.failure() }
 
 const KindPending = kindPending
+
+// PutRecord sets one record.
+func (t *Terminal) PutRecord(kind, key string, value []byte) error {
+	_, err := t.commit(context.Background(), Commit{Event: []byte("put by a test"), Records: []Record{{kind, key, value}}})
+	return err
+}
+
+// AskedJSON is the record of an idempotency key.
+func AskedJSON(p ID) ([]byte, error) { return json.Marshal(asked{Payment: p}) }

@@ -51,6 +51,7 @@ type Commit struct {
 	Entries []Entry
 	Done    []string // outbox entries whose receipt came
 	Park    []Park   // outbox entries that wait for a person
+	Release []string // parked entries that go out again
 	Counts  []Count
 }
 

@@ -126,6 +126,11 @@ func (j *Journal) admit(c terminal.Commit) error {
 			return fmt.Errorf("%w: entry %s is not waiting", terminal.ErrConflict, p.ID)
 		}
 	}
+	for _, id := range c.Release {
+		if i := j.find(id); i < 0 || j.entries[i].Parked == "" {
+			return fmt.Errorf("%w: entry %s is not parked", terminal.ErrConflict, id)
+		}
+	}
 	return nil
 }
 
@@ -149,6 +154,9 @@ func (j *Journal) apply(c terminal.Commit, bodies [][]byte) {
 	}
 	for _, p := range c.Park {
 		j.entries[j.find(p.ID)].Parked = p.Reason
+	}
+	for _, id := range c.Release {
+		j.entries[j.find(id)].Parked = ""
 	}
 	for i, e := range c.Entries {
 		j.entries = append(j.entries, Entry{e.ID, e.Group, e.Kind, bodies[i], ""})

@@ -1,0 +1,72 @@
+package terminal_test
+
+import (
+	"encoding/json"
+	"errors"
+	"testing"
+
+	"tapkeeper/terminal"
+	"tapkeeper/terminal/terminaltest"
+	"tapkeeper/uplink/wire"
+)
+
+// refused is a stored payment whose advice the wallet has refused.
+func refused(t *testing.T) (*shop, terminal.Payment, *wire.Message) {
+	t.Helper()
+	s := open(t, &terminaltest.Journal{}).run()
+	p := s.payment(terminal.Reading)
+	if err := s.terminal.PutStored(&p); err != nil {
+		t.Fatal(err)
+	}
+	m := s.entry(wire.KindAdvice)
+	s.deliver(receipt(m, p.ID, wire.Refused, wire.StateRefused, 0x33, 0))
+	return s, s.is(p.ID, terminal.Stored, terminal.Rejected), m
+}
+
+// A refused advice goes out again, byte for byte, and its next receipt counts.
+func TestRelease(t *testing.T) {
+	s, p, m := refused(t)
+	parked := s.journal.Outbox()[0]
+	if err := s.terminal.Release(t.Context(), p.ID, m.ID); err != nil {
+		t.Fatal(err)
+	}
+	s.is(p.ID, terminal.Stored, terminal.Queued)
+	if box := s.journal.Outbox(); len(box) != 1 || box[0].Parked != "" || string(box[0].Body) != string(parked.Body) {
+		t.Errorf("outbox %+v", box)
+	}
+	if err := s.terminal.Release(t.Context(), p.ID, m.ID); !errors.Is(err, terminal.ErrConflict) {
+		t.Errorf("released twice: %v", err)
+	}
+	s.deliver(receipt(m, p.ID, wire.Accepted, wire.StateTaken, 0, p.AmountMinor))
+	s.is(p.ID, terminal.Approved, terminal.Settled)
+	if box := s.journal.Outbox(); len(box) != 0 {
+		t.Errorf("outbox %+v", box)
+	}
+}
+
+// Once the order was paid anew, the first advice must not take money as well.
+func TestReleaseAfterNewAttempt(t *testing.T) {
+	s, p, m := refused(t)
+	again := s.payment(terminal.Approved)
+	again.OrderRef, again.Settlement = p.OrderRef, terminal.Settled
+	ids, err := json.Marshal([]terminal.ID{p.ID, again.ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.terminal.Put(&again); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.terminal.PutRecord("order", p.OrderRef, ids); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.terminal.Release(t.Context(), p.ID, m.ID); !errors.Is(err, terminal.ErrPaidAnew) {
+		t.Errorf("got %v", err)
+	}
+	s.is(p.ID, terminal.Stored, terminal.Rejected)
+	if s.journal.Outbox()[0].Parked == "" {
+		t.Error("the advice goes out again")
+	}
+	if err := s.terminal.Release(t.Context(), again.ID, m.ID); !errors.Is(err, terminal.ErrConflict) {
+		t.Errorf("a message of another payment: %v", err)
+	}
+}
