@@ -13,7 +13,7 @@ import (
 )
 
 func newQueue(s *shared) *cobra.Command {
-	return &cobra.Command{
+	c := &cobra.Command{
 		Use: "queue", Short: "List what the wallet has not confirmed yet",
 		RunE: func(c *cobra.Command, _ []string) error {
 			q, err := till.NewClient(s.socket).Queue(c.Context())
@@ -26,6 +26,8 @@ func newQueue(s *shared) *cobra.Command {
 			return printQueue(c.OutOrStdout(), q)
 		},
 	}
+	c.AddCommand(newQueueVerify(s), newQueueRelease(s))
+	return c
 }
 
 func printQueue(w io.Writer, q till.Queue) error {
