@@ -34,8 +34,23 @@ func blocks(t *testing.T, path, language string) []string {
 		t.Fatal(err)
 	}
 	var found []string
-	for _, m := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllStringSubmatch(string(raw), -1) {
-		found = append(found, m[1])
+	var open bool
+	var fence string
+	var block strings.Builder
+	for line := range strings.Lines(string(raw)) {
+		mark, isFence := strings.CutPrefix(strings.TrimRight(line, "\n"), "```")
+		switch {
+		case isFence && !open:
+			open, fence = true, mark
+			block.Reset()
+		case isFence:
+			open = false
+			if fence == language {
+				found = append(found, block.String())
+			}
+		case open:
+			block.WriteString(line)
+		}
 	}
 	if len(found) == 0 {
 		t.Fatalf("%s has no %s blocks", path, language)
