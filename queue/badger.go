@@ -26,8 +26,10 @@ func databaseOptions(dir string, log Logger) badger.Options {
 		WithSyncWrites(false).
 		WithMemTableSize(memTableSize).WithNumMemtables(2).
 		WithValueThreshold(64 << 10).WithValueLogFileSize(8 << 20). // no value of ours reaches the value log
-		WithBaseTableSize(1 << 20).WithBaseLevelSize(4 << 20).
-		WithNumLevelZeroTables(2).WithNumLevelZeroTablesStall(4).
+		// Small levels would be written anew all the time: with levels of 4 MiB
+		// that was half of a busy journal's work.
+		WithBaseTableSize(4 << 20).WithBaseLevelSize(16 << 20).
+		WithNumLevelZeroTables(4).WithNumLevelZeroTablesStall(8).
 		WithNumCompactors(2).WithNumGoroutines(1). // 2 is Badger's least
 		WithCompression(options.None).WithBlockCacheSize(0).WithIndexCacheSize(0).
 		WithDetectConflicts(false). // one committer

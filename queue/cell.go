@@ -111,10 +111,15 @@ var errSeal = errors.New("the seal does not fit")
 
 // open never returns bytes that were not sealed under this very key and number.
 func (r *ring) open(cellKey, stored []byte) (seq uint64, plain []byte, err error) {
+	return r.openInto(nil, cellKey, stored)
+}
+
+// openInto is open with the plain text in buf, or in a larger one.
+func (r *ring) openInto(buf, cellKey, stored []byte) (seq uint64, plain []byte, err error) {
 	if len(stored) < sealOverhead {
 		return 0, nil, errSeal
 	}
-	plain, err = r.aead.Open(nil, nil, stored[8:], associated(cellKey, stored[:8]))
+	plain, err = r.aead.Open(buf[:0], nil, stored[8:], associated(cellKey, stored[:8]))
 	if err != nil {
 		return 0, nil, errSeal
 	}

@@ -17,7 +17,7 @@ import (
 
 var (
 	crashSeed = flag.Uint64("crash.seed", 20261124, "seed of the moments at which TestCrash kills")
-	crashRuns = flag.Int("crash.runs", 25, "how often TestCrash kills")
+	crashRuns = flag.Int("crash.runs", 30, "how often TestCrash kills")
 )
 
 // childWorkload commits from four callers without an end and prints acked=N

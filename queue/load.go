@@ -21,6 +21,7 @@ func (s *Store) loadOutbox(v view, depth uint64) error {
 		return err
 	}
 	matched := 0
+	s.outbox.expect(int(min(depth, maxExpected)))
 	err = s.walk(v, []byte{classEntry}, func(key []byte, _ uint64, plain []byte, err error) error {
 		p, ok := parsePlace(key[1:])
 		if err != nil || !ok {
@@ -49,3 +50,6 @@ func (s *Store) loadOutbox(v view, depth uint64) error {
 	}
 	return nil
 }
+
+// maxExpected bounds what is made ready for entries that are not read yet.
+const maxExpected = 1 << 20

@@ -19,6 +19,8 @@ func TestMain(m *testing.M) {
 		childWorkload()
 	case "fill":
 		childFill()
+	case "open":
+		childOpen()
 	default:
 		os.Exit(m.Run())
 	}

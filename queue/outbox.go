@@ -66,6 +66,11 @@ func newOutbox() *outbox {
 	}
 }
 
+// expect makes room for n entries at once.
+func (o *outbox) expect(n int) {
+	o.byID, o.groups = make(map[string]*item, n), make(map[string][]*item, n)
+}
+
 func (o *outbox) find(id string) *item {
 	o.mu.Lock()
 	defer o.mu.Unlock()

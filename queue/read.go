@@ -137,11 +137,16 @@ func (s *Store) reread(v view, kind, key string) (value []byte, err error) {
 	return value, err
 }
 
-// walk opens every cell under a prefix and tells fn what did not open.
+// walk opens every cell under a prefix and tells fn what did not open. key and
+// plain are fn's only while it runs.
 func (s *Store) walk(v view, prefix []byte, fn func(key []byte, seq uint64, plain []byte, err error) error) error {
+	var buf []byte
 	return v.Walk(prefix, false, func(key, stored []byte) error {
-		seq, plain, err := s.ring.open(key, stored)
-		return fn(bytes.Clone(key), seq, plain, err)
+		seq, plain, err := s.ring.openInto(buf, key, stored)
+		if err == nil {
+			buf = plain
+		}
+		return fn(key, seq, plain, err)
 	})
 }
 

@@ -27,9 +27,9 @@ const (
 	minReserve = 2 * memTableSize // one log and one fresh table, and nothing new comes
 	minSlack   = memTableSize     // that the tables grow by between the last commit and the next opening
 	// maxCompaction bounds what a compaction writes anew: at worst every table,
-	// but of a large journal only the tables of two levels that overlap, four of
+	// but of a large journal only the tables of two levels that overlap, eight of
 	// level 0 with those of the base level, and a deeper one beside it.
-	maxCompaction = 160 << 20
+	maxCompaction = 256 << 20
 
 	ballastName = "ballast"
 )

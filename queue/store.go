@@ -108,7 +108,11 @@ func (s *Store) open(o Options) error {
 		return err
 	}
 	s.close = append(s.close, db.Close)
-	return s.start(db, a)
+	if err := s.start(db, a); err != nil {
+		return err
+	}
+	forgetPages(database)
+	return nil
 }
 
 // start joins the parts and recovers.

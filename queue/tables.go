@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -30,9 +31,10 @@ func checkTables(dir string, o badger.Options) error {
 	if err != nil {
 		return err
 	}
+	var b []byte // of one table after the other
 	for _, id := range ids {
 		path := table.NewFilename(id, dir)
-		b, err := os.ReadFile(path)
+		b, err = readInto(b, path)
 		if errors.Is(err, fs.ErrNotExist) {
 			return &DamageError{What: "database", Why: filepath.Base(path) + " is missing"}
 		}
@@ -44,6 +46,22 @@ func checkTables(dir string, o badger.Options) error {
 		}
 	}
 	return nil
+}
+
+// readInto reads a file into b, or a larger one.
+func readInto(b []byte, path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return b, err
+	}
+	defer f.Close() // only read
+	info, err := f.Stat()
+	if err != nil {
+		return b, err
+	}
+	b = slices.Grow(b[:0], int(info.Size()))[:info.Size()]
+	_, err = io.ReadFull(f, b)
+	return b, err
 }
 
 // listed reads the numbers of the tables in the manifest; none when there is no
