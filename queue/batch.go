@@ -150,10 +150,10 @@ func (st *stage) remove(class byte, kind, key string) {
 
 // named reads a record or counter as the commits before left it.
 func (st *stage) named(class byte, kind, key string) ([]byte, bool, error) {
-	k := string(st.store.ring.cellKey(class, kind, key))
-	p, ok := st.cells[k]
+	k := st.store.ring.cellKey(class, kind, key)
+	p, ok := st.cells[string(k)]
 	if !ok && st.before != nil {
-		p, ok = st.before.cells[k]
+		p, ok = st.before.cells[string(k)]
 	}
 	switch {
 	case !ok:
