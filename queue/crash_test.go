@@ -30,13 +30,15 @@ func childWorkload() {
 		os.Exit(1)
 	}
 	fmt.Printf("open=%d\n", s.Head().Seq)
+	size, _ := strconv.Atoi(os.Getenv("QUEUE_SIZE")) // large ones make Badger turn to new logs
+	payment := append([]byte("amount 7"), make([]byte, size)...)
 	var out sync.Mutex
 	for caller := range 4 {
 		go func() {
 			for i := 0; ; i++ {
 				id := fmt.Sprintf("%d-%d-%d", os.Getpid(), caller, i)
 				c := Commit{
-					Guards: []Guard{{"payment", id, nil}}, Records: []Record{{"payment", id, []byte("amount 7")}},
+					Guards: []Guard{{"payment", id, nil}}, Records: []Record{{"payment", id, payment}},
 					Event: []byte("stored " + id), Entries: []Entry{entry(id, id)}, Counts: []Count{{"exposure", 7, 1 << 40}},
 				}
 				if i%3 == 2 { // and settle an earlier one
@@ -93,9 +95,9 @@ func TestCrash(t *testing.T) {
 
 // acknowledged runs the workload and returns what it was told, by number. Once
 // the store is open, end is called after a while; it must kill the process.
-func acknowledged(t *testing.T, dir string, after time.Duration, end func(*os.Process)) map[uint64]string {
+func acknowledged(t *testing.T, dir string, after time.Duration, end func(*os.Process), more ...string) map[uint64]string {
 	t.Helper()
-	cmd := child(t, "workload", dir)
+	cmd := child(t, "workload", dir, more...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

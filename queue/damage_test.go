@@ -146,7 +146,9 @@ func dump(t testing.TB, s *Store) string {
 // when it makes no difference to anything. A wrong value fails the test.
 func (sm *sample) judge(t *testing.T, m image, what string) string {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "journal")
+	base := quickDir(t)
+	defer os.RemoveAll(base)
+	dir := filepath.Join(base, "journal")
 	m.write(t, dir)
 	s, err := Open(Options{Dir: dir, Master: testMaster})
 	var damage *DamageError
@@ -198,8 +200,8 @@ func TestFlippedByte(t *testing.T) {
 				random := rand.New(rand.NewPCG(seed, uint64(len(f.data))))
 				used, ours := usedBytes(name, f)
 				flips := 8
-				if ours && !testing.Short() {
-					flips = 40
+				if ours {
+					flips = scaled(300)
 				}
 				noticed := make(map[string]int)
 				for range flips {

@@ -165,6 +165,18 @@ func (h *hand) done(t testing.TB) {
 	}
 }
 
+// quickDir is a directory in memory where there is one: for tests that ask what
+// bytes mean, and not whether they last.
+func quickDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "queue")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
 // scaled is a count for this run: less with -short, TAPKEEPER_SOAK times as much
 // in a soak.
 func scaled(n int) int {

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -170,8 +172,14 @@ func genCommit(t *rapid.T) (c Commit, sealFails bool) {
 
 // TestModel runs random commits, refusals and reopenings against the model.
 func TestModel(t *testing.T) {
+	checks := flag.Lookup("rapid.checks").Value
+	defer checks.Set(checks.String())
+	if checks.String() == "100" { // the default; TestSimulatedDisk does thousands
+		checks.Set(strconv.Itoa(scaled(40)))
+	}
+	memory := quickDir(t)
 	rapid.Check(t, func(rt *rapid.T) {
-		base, err := os.MkdirTemp("", "queue-model")
+		base, err := os.MkdirTemp(memory, "model")
 		if err != nil {
 			rt.Fatal(err)
 		}

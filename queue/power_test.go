@@ -4,6 +4,7 @@ package queue
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -28,22 +29,22 @@ func TestPowerCut(t *testing.T) {
 	if err := os.WriteFile(disk, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Truncate(disk, 256<<20); err != nil {
+	if err := os.Truncate(disk, 1<<30); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := exec.Command("mkfs.ext4", "-q", "-m", "0", disk).CombinedOutput(); err != nil {
 		needed(t, "mkfs.ext4: "+err.Error()+" "+string(out))
 	}
-	cuts := 6
-	if testing.Short() {
-		cuts = 2
-	}
+	cuts := scaled(20)
 	random := rand.New(rand.NewPCG(*crashSeed, 2))
 	acked := make(map[uint64]string)
 	for cut := range cuts {
-		moment := time.Duration(50+random.IntN(400)) * time.Millisecond
+		moment, size := time.Duration(20+random.IntN(200))*time.Millisecond, 0
+		if cut%7 == 3 { // long enough to fill a log of Badger, and turn to the next
+			moment, size = 1200*time.Millisecond, 30<<10
+		}
 		mount, next := filepath.Join(base, "mount"), filepath.Join(base, "disk"+strconv.Itoa(cut)+".img")
-		for seq, id := range cutAfter(t, disk, mount, next, moment) {
+		for seq, id := range cutAfter(t, disk, mount, next, moment, size) {
 			acked[seq] = id
 		}
 		disk = next
@@ -79,7 +80,7 @@ func unmount(t *testing.T, dir string) {
 }
 
 // cutAfter returns what was acknowledged before the image was copied.
-func cutAfter(t *testing.T, image, mount, copied string, moment time.Duration) map[uint64]string {
+func cutAfter(t *testing.T, image, mount, copied string, moment time.Duration, size int) map[uint64]string {
 	t.Helper()
 	mountImage(t, image, mount)
 	defer unmount(t, mount)
@@ -90,7 +91,7 @@ func cutAfter(t *testing.T, image, mount, copied string, moment time.Duration) m
 		if out, err := exec.Command("cp", "--sparse=always", image, copied).CombinedOutput(); err != nil {
 			t.Errorf("cp: %v, %s", err, out)
 		}
-	})
+	}, fmt.Sprint("QUEUE_SIZE=", size))
 }
 
 // TestSyncFails lets the kernel refuse a sync in the middle of the workload: a

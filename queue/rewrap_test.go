@@ -80,6 +80,15 @@ func TestRewrapCut(t *testing.T) {
 		if l.random.IntN(3) > 0 {
 			l.disk.Cut()
 		}
+		for _, master := range [][]byte{nextMaster, testMaster} { // and again while the other copy is mended
+			l.disk.FailIn = l.random.IntN(6)
+			if _, err := loadAnchor(l.disk.Open(anchorName), master); err != nil && !errors.Is(err, ErrKey) && l.disk.FailIn >= 0 {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			if l.random.IntN(2) == 0 {
+				l.disk.Cut()
+			}
+		}
 		l.disk.FailIn = -1
 		opened := 0
 		for _, master := range [][]byte{testMaster, nextMaster, testMaster} {
