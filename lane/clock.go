@@ -90,6 +90,11 @@ func (c *clock) sawWallet(at time.Time) (first sighting, isFirst bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	isFirst = c.seen.Boot != bootID()
+	// A wallet gives a repeated message its first answer, with the time of then: it
+	// is never later than now, so what was seen later counts.
+	if !isFirst && at.Before(c.seen.Wallet.Add(counter-c.seen.Counter)) {
+		return c.seen, false
+	}
 	c.seen = sighting{Boot: bootID(), Wallet: at, Counter: counter}
 	return c.seen, isFirst
 }

@@ -2,6 +2,7 @@ package terminal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -61,8 +62,9 @@ func (t *Terminal) answered(ctx context.Context, id ID) bool {
 	}
 }
 
-// becomeUnknown is what the till hears at the deadline. False: the answer came
-// at the last moment.
+// becomeUnknown is what the till hears at the deadline, unless there is no room
+// to keep it: then only what ends the payment is kept and told. False: the answer
+// came at the last moment.
 func (t *Terminal) becomeUnknown(id ID) bool {
 	defer t.locks.lock("payment/" + id.String())()
 	p, err := t.load(id)
@@ -72,7 +74,11 @@ func (t *Terminal) becomeUnknown(id ID) bool {
 	next := p
 	next.State, next.Reason = Unknown, emv.ReasonTimeout
 	if err == nil {
-		_, err = t.insist(t.change(p, &next, "no answer from the wallet in time"))
+		// Once: to insist would hold up the wallet's answer, and the reversal.
+		_, err = t.commit(context.Background(), t.change(p, &next, "no answer from the wallet in time"))
+	}
+	if errors.Is(err, ErrStorage) {
+		return true
 	}
 	if err != nil {
 		t.fail(fmt.Errorf("store that the outcome of %s is unknown: %w", id, err))

@@ -120,8 +120,8 @@ func (p Payment) End() End {
 		return Paid
 	case p.State == Stored && (p.Settlement == Rejected || p.Settlement == Reversed):
 		return NotPaid
-	case p.State == Failed && p.Settlement == Queued:
-		return "" // the reversal has not been confirmed
+	case p.State == Failed && (p.Settlement == Queued || p.Settlement == Rejected):
+		return "" // the reversal has not been confirmed, or was refused: the wallet may have the money
 	case p.State == Declined, p.State == Cancelled, p.State == Expired, p.State == Failed:
 		return NotPaid
 	}

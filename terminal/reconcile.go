@@ -137,6 +137,9 @@ func (t *Terminal) askDay(ctx context.Context, r Reconciliation, after *ID) (wir
 func itemsOf(payments []Payment) (items map[string][]wire.Item, waiting map[string]int) {
 	items, waiting = map[string][]wire.Item{}, map[string]int{}
 	for _, p := range payments {
+		if _, ok := items[p.Currency]; !ok {
+			items[p.Currency] = nil // asked for also when the wallet must have nothing
+		}
 		item := wire.Item{PaymentID: p.ID, AmountMinor: p.AmountMinor}
 		switch {
 		case p.State == Approved && p.Settlement == Settled:

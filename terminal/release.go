@@ -14,9 +14,14 @@ var ErrPaidAnew = errors.New("the order has a newer payment")
 // has looked at: an advice, a reversal or a report of a payment. The exposure of an
 // advice is not reserved again, for the wallet knows of it.
 func (t *Terminal) Release(ctx context.Context, payment, message ID) error {
-	defer t.locks.lock("payment/" + payment.String())()
 	p, err := t.load(payment)
 	if err != nil {
+		return err
+	}
+	// The order's next payment may be opened at this moment: one of the two is first.
+	defer t.locks.lock("order/" + p.OrderRef)()
+	defer t.locks.lock("payment/" + payment.String())()
+	if p, err = t.load(payment); err != nil {
 		return err
 	}
 	var guards []Guard
