@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -61,6 +62,9 @@ func openDatabase(dir string, log Logger) (c *badgerCells, err error) {
 	if err := checkTables(dir, databaseOptions(dir, log)); err != nil {
 		return nil, err
 	}
+	if err := removeEmpty(dir); err != nil {
+		return nil, fmt.Errorf("remove empty logs: %w", err)
+	}
 	db, err := openBadger(dir, log)
 	if err != nil {
 		return nil, err
@@ -75,6 +79,29 @@ func openDatabase(dir string, log Logger) (c *badgerCells, err error) {
 		return nil, errors.Join(fmt.Errorf("sync the database's files: %w", err), closeBadger(db))
 	}
 	return c, nil
+}
+
+// removeEmpty removes logs without a byte. Badger makes a log, and removes one,
+// in two steps with an empty file between; a crash there is no damage, but Badger
+// does not open on it. Of a log that was emptied the anchor tells.
+func removeEmpty(dir string) error {
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		if ext := filepath.Ext(f.Name()); ext != ".mem" && ext != ".vlog" {
+			continue
+		}
+		info, err := f.Info()
+		if err == nil && info.Mode().IsRegular() && info.Size() == 0 {
+			err = os.Remove(filepath.Join(dir, f.Name()))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func openBadger(dir string, log Logger) (db *badger.DB, err error) {
@@ -113,9 +140,25 @@ func (c *badgerCells) Write(batch []cell) (err error) {
 // Close ends Badger.
 func (c *badgerCells) Close() error { return errors.Join(closeBadger(c.db), c.log.close()) }
 
-func closeBadger(db *badger.DB) (err error) {
-	defer rescue(&err)
-	return db.Close()
+// closePatience is how long Badger may take to close. It writes its tables anew
+// until that succeeds, which on a disk that takes nothing is never. All that was
+// acknowledged is in its log, and its own lock keeps others out meanwhile.
+const closePatience = 10 * time.Second
+
+func closeBadger(db *badger.DB) error {
+	closed := make(chan error, 1)
+	go func() {
+		var err error
+		defer func() { closed <- err }()
+		defer rescue(&err)
+		err = db.Close()
+	}()
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(closePatience):
+		return errors.New("the database does not close: the disk takes none of its tables")
+	}
 }
 
 // Read opens a snapshot.

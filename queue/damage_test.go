@@ -197,6 +197,7 @@ func TestFlippedByte(t *testing.T) {
 				continue // the lock
 			}
 			t.Run(state+"/"+filepath.Base(name), func(t *testing.T) {
+				t.Parallel()
 				random := rand.New(rand.NewPCG(seed, uint64(len(f.data))))
 				used, ours := usedBytes(name, f)
 				flips := 8

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 
 	"tapkeeper/queue/queuetest"
@@ -31,6 +32,7 @@ func (c simCells) Write(batch []cell) error {
 
 // life is one seed: a journal on a disk, and what it must hold.
 type life struct {
+	seed   int
 	random *rand.Rand
 	disk   *queuetest.Disk
 	store  *Store
@@ -42,7 +44,7 @@ type life struct {
 
 func newLife(seed int) *life {
 	l := &life{
-		random: rand.New(rand.NewPCG(uint64(seed), 1)), disk: queuetest.NewDisk(uint64(seed)),
+		seed: seed, random: rand.New(rand.NewPCG(uint64(seed), 1)), disk: queuetest.NewDisk(uint64(seed)),
 		states: []*model{{records: map[string]string{}, counts: map[string]int64{}}},
 	}
 	all, err := newAnchor(testMaster)
@@ -115,7 +117,7 @@ func (l *life) fill(t *testing.T, b *batch) {
 		accepted := next.apply(c, false)
 		b.take(&request{commit: c, answer: make(chan answer, 1)})
 		if err := b.answers[len(b.answers)-1].err; accepted != (err == nil) {
-			t.Fatalf("the model says %v, the journal %v", accepted, err)
+			t.Fatalf("-sim.seed=%d: the model says %v, the journal %v", l.seed, accepted, err)
 		}
 		if accepted {
 			l.states = append(l.states, next)
@@ -228,16 +230,25 @@ func TestSimulatedDisk(t *testing.T) {
 	if *simSeed >= 0 {
 		from, to = *simSeed, *simSeed+1
 	}
-	cuts, acked := 0, 0
-	for seed := from; seed < to; seed++ {
-		l := newLife(seed)
-		if err := l.run(t); err != nil || t.Failed() {
-			t.Fatalf("-sim.seed=%d: %v", seed, err)
+	var cuts, acked atomic.Int64
+	t.Run("lives", func(t *testing.T) {
+		const parts = 4 // beside each other
+		for part := range parts {
+			t.Run(fmt.Sprint(part), func(t *testing.T) {
+				t.Parallel()
+				for seed := from + part; seed < to; seed += parts {
+					l := newLife(seed)
+					if err := l.run(t); err != nil || t.Failed() {
+						t.Fatalf("-sim.seed=%d: %v", seed, err)
+					}
+					cuts.Add(int64(l.cuts))
+					acked.Add(int64(l.acked))
+				}
+			})
 		}
-		cuts, acked = cuts+l.cuts, acked+l.acked
-	}
-	t.Logf("%d seeds, %d power cuts, %d durable commits, 0 lost", to-from, cuts, acked)
-	if cuts == 0 || acked == 0 {
+	})
+	t.Logf("%d seeds, %d power cuts, %d durable commits, 0 lost", to-from, cuts.Load(), acked.Load())
+	if cuts.Load() == 0 || acked.Load() == 0 {
 		t.Error("nothing happened")
 	}
 }

@@ -125,10 +125,14 @@ func holdsDatabase(dir string) (bool, error) {
 	_, err := os.Stat(filepath.Join(dir, badger.ManifestFilename))
 	if errors.Is(err, fs.ErrNotExist) {
 		// A database without its manifest would be emptied by Badger.
-		tables, _ := filepath.Glob(filepath.Join(dir, "*.sst"))
-		logs, _ := filepath.Glob(filepath.Join(dir, "*.mem"))
-		if len(tables)+len(logs) > 0 {
-			return false, &DamageError{What: "database", Why: badger.ManifestFilename + " is missing"}
+		files, err := os.ReadDir(dir)
+		for _, f := range files {
+			if ext := filepath.Ext(f.Name()); ext == ".sst" || ext == ".mem" {
+				return false, &DamageError{What: "database", Why: badger.ManifestFilename + " is missing"}
+			}
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, err
 		}
 		return false, nil
 	}

@@ -31,14 +31,14 @@ func logPath(dir string, number int) string {
 
 // openTail finds the log that an open database writes to.
 func openTail(dir string) (*tail, error) {
-	names, err := filepath.Glob(filepath.Join(dir, "*.mem"))
+	files, err := os.ReadDir(dir) // not Glob: dir may hold its special characters
 	if err != nil {
 		return nil, err
 	}
 	t := &tail{dir: dir, number: -1}
-	for _, name := range names {
-		n, err := strconv.Atoi(strings.TrimSuffix(filepath.Base(name), ".mem"))
-		if err == nil {
+	for _, f := range files {
+		name, isLog := strings.CutSuffix(f.Name(), ".mem")
+		if n, err := strconv.Atoi(name); isLog && err == nil {
 			t.number = max(t.number, n)
 		}
 	}
