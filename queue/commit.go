@@ -127,7 +127,7 @@ func (s *Store) finish(b *batch) {
 	err := s.write(b)
 	for i, r := range b.requests {
 		a := b.answers[i]
-		if err != nil && a.err == nil {
+		if err != nil { // a refusal, too: it may rest on what is not on the disk
 			a = answer{err: err}
 		}
 		if r.work != nil && err == nil {

@@ -51,11 +51,16 @@ func (a *anchor) rewrap(master, next []byte) error {
 	if _, err := a.pages.ReadAt(all, 0); err != nil {
 		return fmt.Errorf("read the wrapped key: %w", err)
 	}
-	page := all[keyPages[0]*pageSize:][:keyPageLen]
-	dataKey, err := unwrapKey(master, page)
+	// Both copies must be whole before one is written over: a damaged one is
+	// mended here as when the store is opened.
+	dataKey, err := a.loadKey(all, master)
 	if err != nil {
 		return err
 	}
+	if _, err := a.pages.ReadAt(all, 0); err != nil {
+		return fmt.Errorf("read the wrapped key: %w", err)
+	}
+	page := all[keyPages[0]*pageSize:][:keyPageLen]
 	defer clear(dataKey)
 	head := page[:keyHeadLen:keyHeadLen]
 	head[len(keyMagic)] = format
