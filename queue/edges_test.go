@@ -1,0 +1,105 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A refusal that rests on a batch which then fails is not told as the truth.
+func TestRefusalOfFailedBatch(t *testing.T) {
+	s, dir := fresh(t)
+	started, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	hook(s, func([]cell) error {
+		once.Do(func() { close(started) })
+		<-release
+		return errors.New("input/output error") // nothing of it reaches the disk
+	})
+	pay := Commit{Event: []byte("e"), Guards: []Guard{{"k", "pay", nil}}, Records: []Record{{"k", "pay", []byte("v")}}, Counts: []Count{{"n", 5, 5}}}
+	send := func(c Commit) <-chan error {
+		answer := make(chan error, 1)
+		go func() { _, err := s.Commit(context.Background(), c); answer <- err }()
+		return answer
+	}
+	first := send(pay)
+	<-started
+	again, over := send(pay), send(Commit{Event: []byte("e"), Counts: []Count{{"n", 1, 5}}})
+	time.Sleep(50 * time.Millisecond) // both are evaluated on the batch that is being written
+	close(release)
+	for name, answer := range map[string]<-chan error{"first": first, "guard": again, "cap": over} {
+		if err := <-answer; !errors.Is(err, ErrUnknown) {
+			t.Errorf("%s: told %v, of a batch that is not on the disk", name, err)
+		}
+	}
+	_ = s.Close() // it has failed; what matters is on the disk
+	if _, ok, err := open(t, dir).Get("k", "pay"); ok || err != nil {
+		t.Errorf("after opening again: %v %v", ok, err)
+	}
+}
+
+// A kill between the making of a log and its first byte, or in its removal,
+// leaves an empty file. It is no damage.
+func TestEmptyFiles(t *testing.T) {
+	for _, name := range []string{"00077.mem", "000001.vlog", "000002.vlog"} {
+		t.Run(name, func(t *testing.T) {
+			s, dir := fresh(t)
+			commit(t, s, Commit{Records: []Record{{"k", "k", []byte("v")}}})
+			shut(t, s)
+			if err := os.WriteFile(filepath.Join(dir, databaseName, name), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s = open(t, dir)
+			wantValue(t, s, "k", "k", []byte("v"))
+			verify(t, s)
+		})
+	}
+}
+
+// A directory may be called what means something to a shell.
+func TestDirectoryLikeAPattern(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "till[1]")
+	s := open(t, dir)
+	commit(t, s, Commit{Records: []Record{{"k", "k", []byte("v")}}})
+	shut(t, s)
+	wantValue(t, open(t, dir), "k", "k", []byte("v"))
+}
+
+// A copy of the wrapped key that has rotted since the opening is mended before
+// the other one is written over: at no moment does no key open the journal.
+func TestRewrapOfADamagedCopy(t *testing.T) {
+	for _, rotten := range keyPages {
+		for seed := range 24 {
+			l := newLife(seed)
+			if err := l.open(); err != nil {
+				t.Fatal(err)
+			}
+			p := l.disk.Open(anchorName)
+			page := make([]byte, pageSize)
+			if _, err := p.ReadAt(page, int64(rotten)*pageSize); err != nil {
+				t.Fatal(err)
+			}
+			page[keyHeadLen+20] ^= 1
+			if _, err := p.WriteAt(page, int64(rotten)*pageSize); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.Sync(); err != nil {
+				t.Fatal(err)
+			}
+			l.disk.FailIn = 1 + seed%6
+			_ = l.store.anchor.rewrap(testMaster, nextMaster) // the power goes somewhere in it
+			l.disk.Cut()
+			_, err := loadAnchor(p, testMaster)
+			if err != nil {
+				_, err = loadAnchor(p, nextMaster)
+			}
+			if err != nil {
+				t.Fatalf("page %d, seed %d: neither key opens the journal any more: %v", rotten, seed, err)
+			}
+		}
+	}
+}
