@@ -12,6 +12,3 @@ func reserveBytes(f *os.File, size int64) error {
 	_, err := f.WriteAt(make([]byte, size), 0)
 	return err
 }
-
-// forgetPages does nothing where mapped pages cannot be let go of.
-func forgetPages(string) {}

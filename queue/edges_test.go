@@ -103,3 +103,27 @@ func TestRewrapOfADamagedCopy(t *testing.T) {
 		}
 	}
 }
+
+// Whoever has returned from Close may open the store again, whoever closed it.
+func TestCloseTwice(t *testing.T) {
+	s, dir := fresh(t)
+	commit(t, s, Commit{})
+	first := make(chan error, 1)
+	go func() { first <- s.Close() }()
+	for closed := false; !closed; {
+		s.mu.Lock()
+		closed = s.closed
+		s.mu.Unlock()
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Open(Options{Dir: dir, Master: testMaster})
+	if err != nil {
+		t.Fatalf("Close returned, opening says: %v", err)
+	}
+	shut(t, again)
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+}

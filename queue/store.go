@@ -24,6 +24,7 @@ type Store struct {
 	requests chan *request
 	stop     chan struct{} // closed by Close
 	stopped  chan struct{} // closed by run
+	ended    chan struct{} // closed at the end of Close
 
 	broken atomic.Bool // a write failed: ErrUnknown from now on
 	anchor *anchor     // of the committer alone
@@ -38,7 +39,7 @@ type Store struct {
 func newStore() *Store {
 	return &Store{
 		outbox:   newOutbox(),
-		requests: make(chan *request), stop: make(chan struct{}), stopped: make(chan struct{}),
+		requests: make(chan *request), stop: make(chan struct{}), stopped: make(chan struct{}), ended: make(chan struct{}),
 	}
 }
 
@@ -108,11 +109,7 @@ func (s *Store) open(o Options) error {
 		return err
 	}
 	s.close = append(s.close, db.Close)
-	if err := s.start(db, a); err != nil {
-		return err
-	}
-	forgetPages(database)
-	return nil
+	return s.start(db, a)
 }
 
 // start joins the parts and recovers.
@@ -147,8 +144,10 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	if again {
+		<-s.ended // whoever has returned from Close may open the store again
 		return nil
 	}
+	defer close(s.ended)
 	close(s.stop)
 	<-s.stopped
 	s.readers.Wait()

@@ -2,6 +2,7 @@ package terminal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -69,6 +70,13 @@ func (t *Terminal) conclude(v *visit, out emv.Outcome) {
 	// Whoever hears of the outcome may open the next payment at once.
 	t.unclaim(v.p.ID)
 	seq, err := t.insist(c)
+	if err != nil && !errors.Is(err, ErrUncertain) && t.failure() == nil {
+		// Something that the phone said does not fit into the journal. A phone must
+		// not stop the terminal (I14): what can be kept is that nobody is charged.
+		if err = t.commitReversal(v.p, emv.ReasonProtocol, out.Abandoned, "the outcome cannot be kept; reversed"); err == nil {
+			return
+		}
+	}
 	if err != nil {
 		// The pending record is still on disk: the next start resolves it.
 		t.fail(fmt.Errorf("store the outcome of %s: %w", v.p.ID, err))

@@ -87,5 +87,11 @@ func (c *Config) Validate() error {
 // businessDay is the day that a moment of acceptance belongs to (terminal.md,
 // Clock and day): a shop that closes after midnight closes the day before.
 func (c *Config) businessDay(at time.Time) string {
-	return at.In(c.Zone).Add(-c.Bounds.DayStart).Format(time.DateOnly)
+	local := at.In(c.Zone)
+	y, m, d := local.Date()
+	// By the clock on the wall: where it changes in the night, hours are not a day's part.
+	if h, minute, s := local.Clock(); time.Duration(h)*time.Hour+time.Duration(minute)*time.Minute+time.Duration(s)*time.Second < c.Bounds.DayStart {
+		d--
+	}
+	return time.Date(y, m, d, 12, 0, 0, 0, time.UTC).Format(time.DateOnly)
 }

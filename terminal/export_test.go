@@ -73,6 +73,14 @@ func (t *Terminal) Authorise(ctx context.Context, p Payment, seq uint64) {
 	t.authorise(ctx, p, proof{record: []byte{0xBF, 0x8B, 0x01, 0x00}, kind: emv.RecordOnline}, seq)
 }
 
+// Conclude commits an outcome for a payment in the field.
+func (t *Terminal) Conclude(p Payment, out emv.Outcome) {
+	t.conclude(&visit{t: t, p: p, ctx: context.Background()}, out)
+}
+
+// SomeRecord stands for the evidence of a tap.
+var SomeRecord = someRecord
+
 func (t *Terminal) Fatal() error { return t.failure() }
 
 const KindPending = kindPending

@@ -37,6 +37,9 @@ func (t *Terminal) Payment(id ID) (Payment, error) {
 
 // Order returns the payments of an order, oldest first.
 func (t *Terminal) Order(ref string) ([]Payment, error) {
+	if ref == "" || len(ref) > maxOrderRef {
+		return nil, ErrNotFound // no payment could have been opened with it
+	}
 	ids, _, err := t.order(ref)
 	if err != nil {
 		return nil, err
@@ -58,6 +61,9 @@ func (t *Terminal) Order(ref string) ([]Payment, error) {
 // Day returns the payments of a business day that came to an outcome, in the
 // order of their ids.
 func (t *Terminal) Day(day string) ([]Payment, error) {
+	if _, err := time.Parse(time.DateOnly, day); err != nil {
+		return nil, &RequestError{"day", "YYYY-MM-DD"}
+	}
 	var payments []Payment
 	err := t.journal.Each(kindDay+day, "", func(_ string, id []byte) error {
 		pid, err := ParseID(string(id))

@@ -146,12 +146,12 @@ func (v *visit) tap(phone Phone) (emv.Outcome, error) {
 				step = x.Stored()
 			case errors.As(err, &limit): // somebody was faster: decide again
 				step = x.CapReached()
-			case errors.Is(err, ErrStorage): // refused before the phone is asked (I16)
-				_ = phone.Release(0)
-				return v.attempt.GiveUp(emv.ReasonCancelled), nil
-			default:
+			case errors.Is(err, ErrUncertain):
 				_ = phone.Release(0)
 				return emv.Outcome{}, err
+			default: // refused before the phone is asked (I16)
+				_ = phone.Release(0)
+				return v.attempt.GiveUp(whyRefused(err)), nil
 			}
 		default:
 			step = v.exchange(x, phone, step)
@@ -163,6 +163,14 @@ func (v *visit) tap(phone Phone) (emv.Outcome, error) {
 	_ = phone.Release(out.FieldOff)
 	v.spent(false)
 	return out, nil
+}
+
+// whyRefused tells a full disk from a phone whose data cannot be kept.
+func whyRefused(err error) emv.Reason {
+	if errors.Is(err, ErrStorage) {
+		return emv.ReasonCancelled
+	}
+	return emv.ReasonProtocol
 }
 
 // exchange sends a command and does the kernel's pure work while the phone

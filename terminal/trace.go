@@ -12,6 +12,10 @@ import (
 // every record read. Later exchanges are counted, not kept.
 const maxExchanges = 160
 
+// maxTrace bounds its bytes: a phone chooses the length of its answers, and the
+// outcome's commit must not fail for a record that is longer than a journal takes.
+const maxTrace = 24 << 10
+
 // Exchange is one command and its answer, masked: what package dict does not
 // know to be harmless is not in it (I7).
 type Exchange struct {
@@ -27,6 +31,7 @@ type Trace struct {
 	Left      int        `json:"left_out,omitempty"`
 
 	masks dict.Trace
+	size  int // of Exchanges, as JSON
 }
 
 func (tr *Trace) add(command, answer []byte, took time.Duration, err error) {
@@ -40,6 +45,12 @@ func (tr *Trace) add(command, answer []byte, took time.Duration, err error) {
 	} else {
 		x.Answer = tr.masks.Response(answer)
 	}
+	size := len(mustJSON(x)) + 1
+	if tr.size+size > maxTrace {
+		tr.Left++
+		return
+	}
+	tr.size += size
 	tr.Exchanges = append(tr.Exchanges, x)
 }
 

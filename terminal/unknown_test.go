@@ -2,11 +2,13 @@ package terminal_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"tapkeeper/emv"
 	"tapkeeper/terminal"
 	"tapkeeper/terminal/terminaltest"
 	"tapkeeper/uplink/wire"
@@ -209,4 +211,32 @@ func TestUncertain(t *testing.T) {
 			t.Error("Run ended without saying why")
 		}
 	})
+}
+
+// TestOutcomeThatDoesNotFit: a phone that says what the journal cannot keep is
+// not paid, and does not stop the terminal (I14).
+func TestOutcomeThatDoesNotFit(t *testing.T) {
+	s := open(t, &terminaltest.Journal{})
+	p := s.payment(terminal.Reading)
+	p.Request = nil
+	if err := s.terminal.PutReserved(&p); err != nil {
+		t.Fatal(err)
+	}
+	s.journal.Fail = func(c terminal.Commit) error {
+		for _, r := range c.Records {
+			if r.Kind == "record" {
+				return errors.New("value of 40000 bytes: at most 32768")
+			}
+		}
+		return nil
+	}
+	s.terminal.Conclude(p, emv.Outcome{Result: emv.Approved, RecordKind: emv.RecordOffline, Record: terminal.SomeRecord})
+	s.is(p.ID, terminal.Failed, terminal.Queued)
+	s.entry(wire.KindReversal)
+	if err := s.terminal.Fatal(); err != nil {
+		t.Errorf("the terminal stopped: %v", err)
+	}
+	if held := s.journal.Counts(); len(held) != 0 {
+		t.Errorf("exposure: %v", held)
+	}
 }
