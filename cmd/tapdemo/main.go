@@ -17,6 +17,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+
+	"tapkeeper/reader/readertest"
 )
 
 func main() {
@@ -28,11 +30,18 @@ func main() {
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		fmt.Fprintln(os.Stderr, "stopped; the store is closed")
 		os.Exit(130)
+	case errors.Is(err, readertest.ErrNoPCSCD):
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(exitUnavailable)
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
 }
+
+// exitUnavailable says that this machine cannot give a pcscd, as in a chroot;
+// the story itself has not been told.
+const exitUnavailable = 69
 
 // options are what a caller may choose.
 type options struct {
