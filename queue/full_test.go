@@ -53,7 +53,7 @@ func childFill() {
 // holds; freed, it takes new work without a restart, and nothing is lost.
 func TestDiskFull(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("mounting a small tmpfs needs root")
+		needed(t, "mounting a small tmpfs needs root")
 	}
 	mount := t.TempDir()
 	resize := func(mib, flags uintptr) {

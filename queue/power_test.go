@@ -22,7 +22,7 @@ import (
 // (with SyncWrites off it loses nearly everything).
 func TestPowerCut(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("mounting an image needs root")
+		needed(t, "mounting an image needs root")
 	}
 	base := t.TempDir()
 	disk := filepath.Join(base, "disk.img")

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // business days need the store's zone, also on a machine without tzdata
 
 	"github.com/spf13/cobra"
 )
