@@ -177,6 +177,12 @@ func downDecoder(k Kind) decoder {
 		return decode[ReconciliationAnswer]
 	case KindEchoAnswer:
 		return decode[EchoAnswer]
+	case KindConfig:
+		return decode[Config]
+	case KindHotlist:
+		return decode[Hotlist]
+	case KindCommand:
+		return decode[Command]
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"crypto"
 	"crypto/ed25519"
 	"encoding/base64"
 	"errors"
@@ -18,6 +19,7 @@ import (
 const (
 	jwsType      = "tapkeeper.message.v1"
 	evidenceType = "tapkeeper.evidence.v1"
+	crlType      = "tapkeeper.crl.v1"
 )
 
 type signFunc func(payload []byte) ([]byte, error)
@@ -59,31 +61,42 @@ type jwsHeader struct {
 // verify gives the payload of raw, of the type typ, if the key that find returns
 // for its kid has signed it. find returns nil for a kid that it does not know.
 func verify(raw []byte, typ string, find func(kid string) (ed25519.PublicKey, error)) ([]byte, error) {
+	return verifyAs(jose.EdDSA, raw, typ, func(kid string) (crypto.PublicKey, error) {
+		key, err := find(kid)
+		if err != nil {
+			return nil, fmt.Errorf("look up the sender's key: %w", err)
+		}
+		if len(key) != ed25519.PublicKeySize || KeyID(key) != kid {
+			return nil, named(faultKey, fmt.Errorf("unknown key: %w", ErrSignature))
+		}
+		return key, nil
+	})
+}
+
+// verifyAs is verify for any one algorithm. It is never taken from the header.
+func verifyAs(alg jose.SignatureAlgorithm, raw []byte, typ string, find func(kid string) (crypto.PublicKey, error)) ([]byte, error) {
 	if len(raw) > MaxMessage {
 		return nil, ErrTooLarge
 	}
 	compact := string(raw)
 	part, err := splitCompact(compact, 3)
 	if err != nil {
-		return nil, fmt.Errorf("read JWS: %w", err)
+		return nil, named(faultUnsigned, fmt.Errorf("read JWS: %w", err))
 	}
 	var h jwsHeader
 	// The cause is left out: before the signature is known to be good, a
 	// stranger's bytes do not belong in an error text.
 	if onlyFields(part[0], "alg", "kid", "typ") != nil || json.Unmarshal(part[0], &h) != nil {
-		return nil, errors.New("read JWS header: want alg, kid and typ alone")
+		return nil, named(faultUnsigned, errors.New("read JWS header: want alg, kid and typ alone"))
 	}
-	if h.Algorithm != string(jose.EdDSA) || h.Type != typ {
-		return nil, fmt.Errorf("JWS header: not EdDSA of a %s: %w", typ, ErrSignature)
+	if h.Algorithm != string(alg) || h.Type != typ {
+		return nil, named(faultUnsigned, fmt.Errorf("JWS header: not %s of a %s: %w", alg, typ, ErrSignature))
 	}
 	key, err := find(h.KeyID)
 	if err != nil {
-		return nil, fmt.Errorf("look up the sender's key: %w", err)
+		return nil, err
 	}
-	if len(key) != ed25519.PublicKeySize || KeyID(key) != h.KeyID {
-		return nil, fmt.Errorf("unknown key: %w", ErrSignature)
-	}
-	jws, err := jose.ParseSignedCompact(compact, []jose.SignatureAlgorithm{jose.EdDSA})
+	jws, err := jose.ParseSignedCompact(compact, []jose.SignatureAlgorithm{alg})
 	if err != nil {
 		return nil, fmt.Errorf("read JWS: %w", err)
 	}

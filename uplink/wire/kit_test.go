@@ -99,6 +99,9 @@ func payment(kind RecordKind) Payment {
 	return p
 }
 
+// testRevocations is a list of the CA with the key of 32 bytes 04, as it was once sealed.
+const testRevocations = "eyJhbGciOiJFUzI1NiIsImtpZCI6IjU4NmM5YXR6NnBQcmVUR2tkM0ZuRjI2ZUlYVGdjdmZkRHVTR01YaEFOdFUiLCJ0eXAiOiJ0YXBrZWVwZXIuY3JsLnYxIn0.eyJyaWQiOiJmMDU0NDE1MDRiIiwidmVyc2lvbiI6NCwiaXNzdWVkX2F0IjoiMjAyNi0xMS0yNFQwOTozMDowMC4xMjBaIiwiYmFzZSI6MywiYWRkZWQiOlt7ImluZGV4IjoxLCJpc3N1ZXJfc2VyaWFsIjo3fSx7ImluZGV4IjoxLCJpc3N1ZXJfc2VyaWFsIjo4LCJkZXZpY2Vfc2VyaWFsIjoiMDAxMTIyMzM0NGFhIn1dLCJyZW1vdmVkIjpbeyJpbmRleCI6MSwiaXNzdWVyX3NlcmlhbCI6OX1dfQ.tSZh9R3WpjlArNMn8rT1O6IRh0hMMnesFHwYpjDdSvB7TVXYEvwww0O2wcOTNB69Vp1IbVQpeGdz8DPElDLF8w"
+
 // everyData has one good example of each struct, and of the optional shapes.
 func everyData() map[string]Data {
 	answer := Answer{Answers: testID(9), AnswersSHA256: DigestOf([]byte("question"))}
@@ -108,6 +111,8 @@ func everyData() map[string]Data {
 	refused := receipt
 	refused.Result, refused.State, refused.Reason, refused.AmountMinor = Refused, StateReversed, 0x09, 0
 	after := testID(1)
+	exceptions := Exceptions{ListVersion: ListVersion{Version: 12, IssuedAt: At(testTime), Base: 11},
+		Added: []string{"00112233445566aa"}, Removed: []string{"00112233445566ab"}}
 	return map[string]Data{
 		"authorisation":         Authorisation{payment(2)},
 		"advice":                Advice{payment(1)},
@@ -128,6 +133,13 @@ func everyData() map[string]Data {
 		"status-unknown":        Status{Answer: answer, PaymentID: testID(1), State: StateUnknown},
 		"reconciliation-answer": ReconciliationAnswer{Answer: answer, BusinessDay: "2026-11-24", Currency: "CNY", Summary: Summarise("CNY", items), Items: items, More: true},
 		"echo-answer":           EchoAnswer{answer},
+		"state-applied": State{Online: true, Session: 7, Since: At(testTime), Version: "1.0.0",
+			Applied: &Applied{Config: 3, Revocations: 4, Exceptions: 12, Command: 7}},
+		"config":              Config{Serial: 3, NotAfter: At(testTime), SHA256: DigestOf([]byte("bundle")), Bundle: Base64("bundle")},
+		"hotlist":             Hotlist{Exceptions: &exceptions, Revocations: testRevocations},
+		"hotlist-revocations": Hotlist{Revocations: testRevocations},
+		"command":             Command{Number: 7, NotAfter: At(testTime), Order: OrderReconcile, BusinessDay: "2026-11-24"},
+		"command-suspend":     Command{Number: 8, NotAfter: At(testTime), Order: OrderSuspend, Reason: "stocktaking"},
 	}
 }
 

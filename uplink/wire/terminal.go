@@ -80,8 +80,8 @@ func (t *Terminal) Seal(h Header, d Data) ([]byte, error) {
 	return t.sign(payload)
 }
 
-// Open verifies a message that arrived on topic and reads it. It has the
-// wallet's signature, is for this terminal and of the topic's kind, or there is
+// Open verifies a message that arrived on topic (out of a batch: see [Split]) and
+// reads it. It has the wallet's signature, is for this terminal and of the topic's kind, or there is
 // an error.
 func (t *Terminal) Open(topic string, raw []byte) (*Message, error) {
 	address, segment, err := parseTopic(topic, "down")
@@ -95,8 +95,8 @@ func (t *Terminal) Open(topic string, raw []byte) (*Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.Kind.segment() != segment {
-		return nil, fmt.Errorf("%s on another topic: %w", m.Kind, ErrForeign)
+	if err := m.Kind.belongs(segment); err != nil {
+		return nil, err
 	}
 	return m, nil
 }

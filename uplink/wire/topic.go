@@ -34,6 +34,13 @@ const (
 	KindStatus               Kind = "status"
 	KindReconciliationAnswer Kind = "reconciliation_answer"
 	KindEchoAnswer           Kind = "echo_answer"
+	KindConfig               Kind = "config"
+	KindHotlist              Kind = "hotlist"
+	KindCommand              Kind = "command"
+
+	// KindBatch is no message: it names the topics on which several travel as one
+	// publication, see Join.
+	KindBatch Kind = "batch"
 )
 
 // segment is the last part of the topic: answers share the word of the question.
@@ -90,6 +97,15 @@ func parseTopic(topic, direction string) (a Address, segment string, err error) 
 		return Address{}, "", fmt.Errorf("topic: %w: %w", err, ErrForeign)
 	}
 	return a, part[3], nil
+}
+
+// belongs holds that a message came on the topic of its kind, or in a batch if
+// its kind may travel so.
+func (k Kind) belongs(segment string) error {
+	if segment == k.segment() || segment == string(KindBatch) && k.batched() {
+		return nil
+	}
+	return fmt.Errorf("%s on another topic: %w", k, ErrForeign)
 }
 
 func validAddressPart(s string) bool {

@@ -57,6 +57,19 @@ type State struct {
 	Since   Time   `json:"since"`   // when this session began
 	Version string `json:"version"`
 	Waiting int64  `json:"waiting"` // entries without a receipt
+	// Applied is what this terminal holds: the wallet sends what is newer. Nil
+	// says nothing.
+	Applied *Applied `json:"applied,omitempty"`
+}
+
+// Applied are the highest numbers that a terminal has taken, 0 for none: the
+// serial of its Config, the versions of both lists of a Hotlist, the number of
+// the last Command, carried out or not.
+type Applied struct {
+	Config      uint64 `json:"config"`
+	Revocations uint64 `json:"revocations"`
+	Exceptions  uint64 `json:"exceptions"`
+	Command     uint64 `json:"command"`
 }
 
 // Kind of the data; likewise below.
@@ -123,6 +136,8 @@ func (s State) check() error {
 		return errors.New("version: want 1 to 64 printable bytes")
 	case s.Waiting < 0:
 		return errors.New("waiting: negative")
+	case s.Applied != nil && max(s.Applied.Config, s.Applied.Revocations, s.Applied.Exceptions, s.Applied.Command) > MaxSequence:
+		return errors.New("applied: out of range")
 	}
 	return nil
 }

@@ -38,8 +38,8 @@ func NewWallet(k WalletKeys) (*Wallet, error) {
 	return &Wallet{sign: sign, decrypt: k.Decryption, terminal: k.Terminal}, nil
 }
 
-// Open verifies a message that arrived on topic and reads it, its record
-// included. A [DataError] is genuine but not acceptable: it can be refused.
+// Open verifies a message that arrived on topic (out of a batch: see [Split]) and
+// reads it, its record included. A [DataError] is genuine but not acceptable: it can be refused.
 func (w *Wallet) Open(topic string, raw []byte) (*Message, error) {
 	address, segment, err := parseTopic(topic, "up")
 	if err != nil {
@@ -56,8 +56,8 @@ func (w *Wallet) Open(topic string, raw []byte) (*Message, error) {
 	if e.Source != address.String() || e.Audience != "" {
 		return nil, fmt.Errorf("not from the terminal of the topic: %w", ErrForeign)
 	}
-	if m.Kind.segment() != segment {
-		return nil, fmt.Errorf("%s on another topic: %w", m.Kind, ErrForeign)
+	if err := m.Kind.belongs(segment); err != nil {
+		return nil, err
 	}
 	m.Terminal, m.Raw = address, raw
 	openRecord := func(payment ID, sealed string) (Record, error) {
