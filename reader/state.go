@@ -21,6 +21,10 @@ const (
 	Mute
 	// Wedged: the reader has not come back from a command that is long overdue.
 	Wedged
+	// Forbidden: the service does not let this user in.
+	Forbidden
+	// Ambiguous: more than one reader has the wanted name, and none was taken.
+	Ambiguous
 	// Closed: Close was called.
 	Closed
 )
@@ -34,6 +38,8 @@ var stateText = [...]string{
 	Held:      "reader held by another program",
 	Mute:      "card does not answer",
 	Wedged:    "reader does not answer",
+	Forbidden: "reader service does not let this user in",
+	Ambiguous: "more than one reader of that name",
 	Closed:    "closed",
 }
 

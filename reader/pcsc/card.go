@@ -15,6 +15,8 @@ type card struct {
 	h        *hand
 	over     error // why the activation has ended
 	released bool
+	seen     time.Time // when the watch told of the phone
+	answered time.Time // when the last answer came
 }
 
 // Transmit implements reader.Card. The time it returns is that of the call into PC/SC.
@@ -38,6 +40,11 @@ func (c *card) exchange(ctx context.Context, command []byte) ([]byte, time.Durat
 		return nil, 0, err
 	}
 	command = append([]byte(nil), command...) // the call may outlive this one
+	if c.answered.IsZero() {
+		c.r.meter.first.add(time.Since(c.seen))
+	} else {
+		c.r.meter.between.add(time.Since(c.answered))
+	}
 	r := c.h.ask(ctx, c.r.closed, func(g *grip) reply { return g.transmit(command) })
 	switch {
 	case errors.Is(r.err, errLetGo):
@@ -47,6 +54,8 @@ func (c *card) exchange(ctx context.Context, command []byte) ([]byte, time.Durat
 	case len(r.answer) < reader.MinAnswer:
 		return nil, r.took, fmt.Errorf("answer of %d bytes, want at least %d", len(r.answer), reader.MinAnswer)
 	}
+	c.answered = time.Now()
+	c.r.meter.exchange.add(r.took)
 	return r.answer, r.took, nil
 }
 
@@ -61,10 +70,11 @@ func (c *card) Release(fieldOff time.Duration) error {
 	defer cancel()
 	_ = c.h.ask(ctx, c.r.closed, func(g *grip) reply { return g.disconnect() }) // a hand that is late is let go
 	c.r.mu.Lock()
-	defer c.r.mu.Unlock()
 	if c.r.card == c {
 		c.r.card = nil
 		c.r.offUntil = time.Now().Add(fieldOff)
 	}
+	c.r.mu.Unlock()
+	c.r.show() // what was to be shown meanwhile
 	return nil
 }

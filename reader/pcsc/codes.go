@@ -26,11 +26,13 @@ const (
 	codeNoService         code = 0x8010001D
 	codeServiceStopped    code = 0x8010001E
 	codeNoReaders         code = 0x8010002E
+	codeNoAccess          code = 0x80100027
 	codeUnsupported       code = 0x80100065
 	codeUnresponsive      code = 0x80100066
 	codeUnpowered         code = 0x80100067
 	codeReset             code = 0x80100068
 	codeRemoved           code = 0x80100069
+	codeSecurity          code = 0x8010006A
 )
 
 // reason is what a code means to this package.
@@ -97,7 +99,10 @@ var names = map[code]string{
 	codeNotTransacted: "not transacted", codeReaderUnavailable: "reader unavailable", codeNoService: "no service",
 	codeServiceStopped: "service stopped", codeNoReaders: "no readers", codeUnsupported: "unsupported card",
 	codeUnresponsive: "unresponsive card", codeUnpowered: "unpowered card", codeReset: "card was reset",
-	codeRemoved: "card removed",
+	codeRemoved: "card removed", codeNoAccess: "access denied", codeSecurity: "not allowed by polkit",
+	0x80100001: "internal error", 0x80100004: "invalid parameter", 0x80100006: "no memory", 0x80100008: "buffer too small",
+	0x8010000D: "unknown card", 0x80100010: "not ready", 0x80100014: "unknown error", 0x80100015: "invalid ATR",
+	0x8010001F: "not supported", 0x80100022: "unsupported feature",
 }
 
 // Error has the number too, because that is what people search for.
@@ -109,7 +114,8 @@ func (c code) Error() string {
 	return fmt.Sprintf("PC/SC: %s (0x%08X)", name, uint32(c))
 }
 
-// outward adds the sentinel of package reader that a caller acts on.
+// outward adds the sentinel of package reader that a caller acts on, one of three; everything else is unexpected, with
+// its number and words.
 func outward(err error) error {
 	switch why(err) {
 	case serviceLost, readerLost:
@@ -119,5 +125,8 @@ func outward(err error) error {
 	case held:
 		return fmt.Errorf("%w: %w", reader.ErrBusy, err)
 	}
-	return err
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("unexpected: %w", err)
 }

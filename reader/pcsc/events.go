@@ -40,11 +40,12 @@ type slot struct {
 	// next poll, nothing has changed for that thread, and no event comes until the phone is taken away: a customer who
 	// taps again at once would wait for ever.
 	doubtful bool
+	first    bool // the watch has just begun to know this reader
 }
 
 // slotOf reads what a wait has returned. The ATR counts only with a card: it keeps the last card's bytes without one.
 func slotOf(e entry) slot {
-	s := slot{name: e.reader, taken: e.event&flagExclusive != 0, count: e.event >> counterShift}
+	s := slot{name: e.reader, taken: e.event&flagExclusive != 0, count: e.event >> counterShift, first: e.first}
 	switch {
 	case e.event&(flagUnknown|flagUnavailable) != 0:
 		s.phase = away
@@ -75,28 +76,6 @@ func contactless(atr []byte) bool {
 		sum ^= b
 	}
 	return sum == 0
-}
-
-// choose finds the wanted reader. Without a wish it is the first whose name says contactless, else the first whose
-// name does not say that it is something else.
-func choose(slots []slot, want string) (slot, bool) {
-	var second *slot
-	for i, s := range slots {
-		switch {
-		case want != "":
-			if s.name == want {
-				return s, true
-			}
-		case saysContactless(s.name):
-			return s, true
-		case second == nil && !saysContact(s.name):
-			second = &slots[i]
-		}
-	}
-	if second == nil {
-		return slot{}, false
-	}
-	return *second, true
 }
 
 // The words by which drivers tell the interfaces of one device apart.

@@ -29,7 +29,7 @@ func TestSlotOf(t *testing.T) {
 		{"reader lost without udev", 0xA, plainATR, away, false},
 	} {
 		got := slotOf(entry{reader: "r", event: tc.event, atr: tc.atr})
-		if got != (slot{"r", tc.phase, tc.taken, tc.event >> 16, tc.event&flagMute != 0}) {
+		if got != (slot{"r", tc.phase, tc.taken, tc.event >> 16, tc.event&flagMute != 0, false}) {
 			t.Errorf("%s: %+v, want phase %d taken %v", tc.name, got, tc.phase, tc.taken)
 		}
 	}
@@ -94,7 +94,12 @@ func TestChoose(t *testing.T) {
 	}{
 		{"none", "", nil, ""},
 		{"exact", "B 00 00", []string{"A 00 00", "B 00 00"}, "B 00 00"},
-		{"exact only", "B", []string{"B 00 00"}, ""},
+		{"without the numbers", "B", []string{"A 00 00", "B 01 00"}, "B 01 00"},
+		{"without the numbers, two of them", "B", []string{"B 00 00", "B 01 00"}, ""},
+		{"without the numbers, a second slot", "B", []string{"B 00 00", "B 00 01"}, "B 00 00"},
+		{"serial number under another number", "B (17) 00 00", []string{"B (18) 00 00", "B (17) 01 00"}, "B (17) 01 00"},
+		{"serial number, other slot", "B (17) 00 01", []string{"B (17) 00 00", "B (17) 01 01"}, "B (17) 01 01"},
+		{"another reader of the make under its number", "B 00 00", []string{"B 01 00"}, ""},
 		{"the only one", "", []string{"Virtual PCD 00 00"}, "Virtual PCD 00 00"},
 		{"first of equals", "", []string{"Virtual PCD 00 00", "Virtual PCD 00 01"}, "Virtual PCD 00 00"},
 		{"PICC before ICC", "", []string{"ACS ACR1281U ICC Interface 00 00", "ACS ACR1281U PICC Interface 00 01"}, "ACS ACR1281U PICC Interface 00 01"},

@@ -226,6 +226,16 @@ func (l *fakeLink) connect(name string) (handle, error) {
 	return h, nil
 }
 
+// fakeDirect is a reader that takes every escape.
+type fakeDirect struct{ *fakeHandle }
+
+func (fakeDirect) transmit([]byte) ([]byte, error) { return nil, codeNoSmartcard }
+func (fakeDirect) disconnect() error               { return nil }
+
+func (l *fakeLink) direct(string) (handle, error) { return fakeDirect{}, nil }
+
+func (h *fakeHandle) control(uint32, []byte) ([]byte, error) { return []byte{0x90, 0x00}, nil }
+
 func (l *fakeLink) force(name string) (handle, error) { return l.connect(name) }
 
 type fakeHandle struct {

@@ -3,6 +3,7 @@ package pcsc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -70,7 +71,7 @@ func (h *hand) ask(ctx context.Context, stop <-chan struct{}, call func(*grip) r
 	start := time.Now()
 	done := make(chan reply, 1)
 	select {
-	case h.calls <- func(g *grip) { done <- call(g) }:
+	case h.calls <- func(g *grip) { done <- guarded(g, call) }:
 	case <-h.quit:
 		return reply{err: errLetGo}
 	}
@@ -86,14 +87,35 @@ func (h *hand) ask(ctx context.Context, stop <-chan struct{}, call func(*grip) r
 	}
 }
 
-// connect powers the card in a reader and takes it for this process alone.
-func (g *grip) connect(name string, force bool) reply {
-	if g.link == nil {
-		l, err := g.system.establish()
-		if err != nil {
-			return reply{err: err}
+// errPanic: scard panics at answers that it does not expect. A payment must not end with the process.
+var errPanic = errors.New("the PC/SC library has panicked")
+
+func guarded(g *grip, call func(*grip) reply) (r reply) {
+	defer func() {
+		if p := recover(); p != nil {
+			r = reply{err: fmt.Errorf("%w: %v", errPanic, p)}
 		}
-		g.link = l
+	}()
+	return call(g)
+}
+
+func (g *grip) establish() error {
+	if g.link != nil {
+		return nil
+	}
+	l, err := g.system.establish()
+	if err != nil {
+		return err
+	}
+	g.link = l
+	return nil
+}
+
+// connect powers the card in a reader and takes it for this process alone. With ask the card is asked whether it is a
+// contactless one.
+func (g *grip) connect(name string, force, ask bool) reply {
+	if err := g.establish(); err != nil {
+		return reply{err: err}
 	}
 	connect := g.link.connect
 	if force {
@@ -105,7 +127,31 @@ func (g *grip) connect(name string, force bool) reply {
 		return reply{err: err}
 	}
 	g.card = card
+	if !ask {
+		return reply{}
+	}
+	if err := refuseContact(card); err != nil {
+		g.disconnect()
+		g.check(err)
+		return reply{err: err}
+	}
 	return reply{}
+}
+
+// getUID is answered by the reader itself, with 6A81 when the card has contacts (PC/SC part 3, 3.2.2.1.3).
+var getUID = []byte{0xFF, 0xCA, 0x00, 0x00, 0x00}
+
+// refuseContact throws the UID away unseen: a phone makes a new one for each tap, so it tells nobody apart.
+func refuseContact(card handle) error {
+	answer, err := card.transmit(getUID)
+	if err != nil {
+		return err
+	}
+	defer clear(answer)
+	if n := len(answer); n == reader.MinAnswer && answer[0] == 0x6A && answer[1] == 0x81 {
+		return codeUnsupported
+	}
+	return nil
 }
 
 func (g *grip) transmit(command []byte) reply {

@@ -10,8 +10,9 @@
 //     anew, with growing pauses.
 //   - A reader that is not there is waited for; State says so meanwhile.
 //
-// The package needs cgo and libpcsclite. Built without, or with the tag nopcsc, New and List return ErrNotBuilt. It
-// refuses contact cards, does not speak to readers by escape commands, and never looks into a command.
+// The package needs cgo and libpcsclite. Built without, or with the tag nopcsc, New, List and Describe return
+// ErrNotBuilt. It refuses contact cards, sends readers the escape commands of their model and no others, never looks
+// into a command, and takes no card's number (UID) for anything.
 package pcsc
 
 import (
@@ -47,38 +48,41 @@ const (
 // Service watches all PC/SC readers of the machine. A process has one.
 type Service struct {
 	system system
+	models []reader.Model
 	stop   chan struct{} // closed by Close
 	ended  chan struct{} // closed when the watching goroutine has ended
 
 	mu       sync.Mutex
 	changed  chan struct{} // closed and replaced with each new view
 	view     view
-	doubts   map[string]flags // slots in which a card could not be taken, and their count then
-	link     link             // the context in which the watch waits; only cancel is called from outside
+	doubts   map[string]*doubt // slots whose event word is not to be believed
+	link     link              // the context in which the watch waits; only cancel is called from outside
 	isClosed bool
 }
 
 // view is what the watch has seen last.
 type view struct {
-	known bool // false until the first answer or failure
-	up    bool // pcscd answers
-	slots []slot
-	at    time.Time
+	known     bool // false until the first answer or failure
+	up        bool // pcscd answers
+	forbidden bool // pcscd may be there, but not for this user
+	slots     []slot
+	at        time.Time
 }
 
-// New starts to watch. It does not need a pcscd or a reader to be there.
-func New() (*Service, error) {
+// New starts to watch. It does not need a pcscd or a reader to be there. Of readers that a model knows, lights, tones,
+// polling and firmware are used as the model says; without models each reader is taken as it comes.
+func New(models ...reader.Model) (*Service, error) {
 	sys, err := open()
 	if err != nil {
 		return nil, err
 	}
-	return newService(sys), nil
+	return newService(sys, models...), nil
 }
 
-func newService(sys system) *Service {
+func newService(sys system, models ...reader.Model) *Service {
 	s := &Service{
-		system: sys, stop: make(chan struct{}), ended: make(chan struct{}), changed: make(chan struct{}),
-		doubts: map[string]flags{},
+		system: sys, models: models, stop: make(chan struct{}), ended: make(chan struct{}), changed: make(chan struct{}),
+		doubts: map[string]*doubt{},
 	}
 	s.view.at = time.Now()
 	go s.run()
@@ -140,8 +144,8 @@ func (s *Service) Readers() []string {
 	return names
 }
 
-// Reader is the reader of that exact PC/SC name, or with an empty name the first one that can be contactless. Nothing
-// is opened: the reader may come later.
+// Reader is the reader of a name as Advice gives it, or of a full PC/SC name, or with an empty name the first one that
+// can be contactless. Nothing is opened: the reader may come later.
 func (s *Service) Reader(name string) *Reader {
 	return &Reader{s: s, want: name, closed: make(chan struct{})}
 }
@@ -182,12 +186,52 @@ func (s *Service) look() (view, <-chan struct{}) {
 	return v, s.changed
 }
 
+// doubt is that a slot's event word may not be the truth.
+type doubt struct {
+	count flags // pcscd's count then; any other means that its polling thread has looked, and ends the doubt
+	// fresh: the watch has just begun, and another program may have left the slot wrong. Nobody knows, so that a few
+	// looks without a card end the doubt, at until.
+	fresh bool
+	until time.Time // zero before the first look
+}
+
+// freshDoubt is longer than pcscd's polling takes, on a busy machine too: a phone that came or went since is counted.
+const freshDoubt = 1500 * time.Millisecond
+
 // doubt makes a slot doubtful until pcscd's polling thread has counted something. A card that is taken meanwhile does
 // not end that: the wrong ATR which the failure has left in the view stays there.
 func (s *Service) doubt(sl slot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.doubts[sl.name] = sl.count
+	d := s.doubts[sl.name]
+	switch {
+	case d == nil || d.count != sl.count || d.fresh && sl.phase != empty:
+		s.doubts[sl.name] = &doubt{count: sl.count}
+	case d.fresh && d.until.IsZero():
+		d.until = time.Now().Add(freshDoubt)
+	}
+}
+
+// settle marks the slots of a new view that are doubtful. The mutex is held.
+func (s *Service) settle(slots []slot) {
+	now := time.Now()
+	for i := range slots {
+		sl := &slots[i]
+		// A count is left from cards before this watch. The program that had them may have been killed in a tap, and the
+		// phone held to the reader again before pcscd looked: then the slot says empty for as long as the phone is there.
+		if sl.first && sl.phase == empty && sl.count != 0 && s.doubts[sl.name] == nil {
+			s.doubts[sl.name] = &doubt{count: sl.count, fresh: true}
+		}
+		sl.first = false
+		d := s.doubts[sl.name]
+		switch {
+		case d == nil:
+		case d.count != sl.count, d.fresh && !d.until.IsZero() && now.After(d.until):
+			delete(s.doubts, sl.name)
+		default:
+			sl.doubtful = true
+		}
+	}
 }
 
 // refresh makes the watch look again at once. pcscd does not tell of all that changes by the calls of its clients.
@@ -204,16 +248,9 @@ func (s *Service) publish(v view) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := s.view
-	for i := range v.slots {
-		sl := &v.slots[i]
-		if count, ok := s.doubts[sl.name]; ok && count == sl.count {
-			sl.doubtful = true
-		} else {
-			delete(s.doubts, sl.name)
-		}
-	}
+	s.settle(v.slots)
 	s.view = v
-	if old.known && old.up == v.up && slices.Equal(old.slots, v.slots) {
+	if old.known && old.up == v.up && old.forbidden == v.forbidden && slices.Equal(old.slots, v.slots) {
 		return
 	}
 	close(s.changed)

@@ -35,11 +35,17 @@ type Reader struct {
 	offUntil time.Time
 	refused  reason // why the last card was not taken
 	isClosed bool
+	prepared string // the PC/SC name that was prepared since it was plugged in
+	firmware string // its version, "" when it does not tell
+	cues     cues
+	meter    meter
 }
 
 var (
-	_ reader.Reader = (*Reader)(nil)
-	_ reader.Stater = (*Reader)(nil)
+	_ reader.Reader    = (*Reader)(nil)
+	_ reader.Stater    = (*Reader)(nil)
+	_ reader.Signaller = (*Reader)(nil)
+	_ reader.Meter     = (*Reader)(nil)
 )
 
 // Name implements reader.Reader.
@@ -65,8 +71,12 @@ func (r *Reader) State() reader.State {
 		return reader.Wedged
 	case !v.known:
 		return reader.Starting
+	case v.forbidden:
+		return reader.Forbidden
 	case !v.up:
 		return reader.NoService
+	case !found && r.want != "" && len(candidates(v.slots, r.want)) > 1:
+		return reader.Ambiguous
 	case !found || sl.phase == away:
 		return reader.Missing
 	case sl.phase == mute:
@@ -90,6 +100,7 @@ func (r *Reader) Close() error {
 		close(r.closed)
 	}
 	r.mu.Unlock()
+	r.cues.sending.Wait() // it ends with r.closed
 	if h == nil {
 		return nil
 	}
@@ -107,23 +118,32 @@ func (r *Reader) Await(ctx context.Context) (reader.Card, error) {
 		return nil, err
 	}
 	defer r.end()
+	seen := time.Now() // when the watch told of this phone, or Await began
 	for {
 		if err := r.stopped(ctx); err != nil {
 			return nil, err
 		}
 		v, changed := r.s.look()
 		sl, found := choose(v.slots, r.want)
+		found = found && v.up
+		r.prepare(ctx, sl, found)
 		dark := r.dark()
 		pause := dark
-		if v.up && found && dark <= 0 && (sl.phase == present || sl.doubtful) {
+		if dark > 0 {
+			seen = time.Now().Add(dark)
+		}
+		if found && dark <= 0 && (sl.phase == present || sl.doubtful) {
 			c, err := r.take(ctx, sl)
 			if err == nil {
+				c.seen = seen
 				return c, nil
 			}
 			r.s.refresh()
 			pause = retryPause
 		}
-		r.sleep(ctx, changed, pause)
+		if r.sleep(ctx, changed, pause) {
+			seen = time.Now()
+		}
 	}
 }
 
@@ -165,8 +185,8 @@ func (r *Reader) dark() time.Duration {
 	return time.Until(r.offUntil)
 }
 
-// sleep ends when the watch has seen something, when ctx ends, or after d if it is positive.
-func (r *Reader) sleep(ctx context.Context, changed <-chan struct{}, d time.Duration) {
+// sleep ends when the watch has seen something (news), when ctx ends, or after d if it is positive.
+func (r *Reader) sleep(ctx context.Context, changed <-chan struct{}, d time.Duration) (news bool) {
 	var over <-chan time.Time
 	if d > 0 {
 		t := time.NewTimer(d)
@@ -175,11 +195,13 @@ func (r *Reader) sleep(ctx context.Context, changed <-chan struct{}, d time.Dura
 	}
 	select {
 	case <-changed:
+		return true
 	case <-over:
 	case <-ctx.Done():
 	case <-r.closed:
 	case <-r.s.stop:
 	}
+	return false
 }
 
 // take connects the card in a slot. The view of the slot may be a poll old, so a failure is nothing unusual.
@@ -190,7 +212,13 @@ func (r *Reader) take(ctx context.Context, sl slot) (*card, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	err = h.ask(ctx, r.closed, func(g *grip) reply { return g.connect(sl.name, sl.doubtful) }).err
+	model := r.s.Model(sl.name)
+	ask := model != nil && !model.Contactless
+	start := time.Now()
+	err = h.ask(ctx, r.closed, func(g *grip) reply { return g.connect(sl.name, sl.doubtful, ask) }).err
+	if err == nil {
+		r.meter.connect.add(time.Since(start))
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.refused = why(err)

@@ -89,10 +89,31 @@ func take(card *scard.Card) (handle, error) {
 		_ = card.Disconnect(scard.UnpowerCard)
 		return nil, codeUnsupported
 	}
-	return liteHandle{card}, nil
+	return liteHandle{card, scard.UnpowerCard}, nil
 }
 
-type liteHandle struct{ card *scard.Card }
+func (l liteLink) direct(reader string) (handle, error) {
+	card, err := l.ctx.Connect(reader, scard.ShareDirect, scard.ProtocolUndefined)
+	if err != nil {
+		return nil, inward(err)
+	}
+	return directHandle{liteHandle{card, scard.LeaveCard}}, nil
+}
+
+// directHandle keeps commands away from a handle without a protocol, on which scard panics.
+type directHandle struct{ liteHandle }
+
+func (directHandle) transmit([]byte) ([]byte, error) { return nil, codeNoSmartcard }
+
+type liteHandle struct {
+	card *scard.Card
+	end  scard.Disposition
+}
+
+func (h liteHandle) control(code uint32, command []byte) ([]byte, error) {
+	answer, err := h.card.Control(code, command)
+	return answer, inward(err)
+}
 
 // transmit copies the answer out of the 64 KiB that scard allocates for each, and wipes those.
 func (h liteHandle) transmit(command []byte) ([]byte, error) {
@@ -108,4 +129,4 @@ func (h liteHandle) transmit(command []byte) ([]byte, error) {
 	return answer, nil
 }
 
-func (h liteHandle) disconnect() error { return inward(h.card.Disconnect(scard.UnpowerCard)) }
+func (h liteHandle) disconnect() error { return inward(h.card.Disconnect(h.end)) }

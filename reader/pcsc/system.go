@@ -15,13 +15,15 @@ type link interface {
 	cancel() error                                     // ends a running wait, and has no effect on a later one
 	connect(reader string) (handle, error)             // exclusive
 	force(reader string) (handle, error)               // the same for a slot that pcscd wrongly takes for empty
+	direct(reader string) (handle, error)              // the reader itself, without a card; for control alone
 	release() error
 }
 
 // handle is a card that is connected.
 type handle interface {
 	transmit(command []byte) ([]byte, error)
-	disconnect() error // switches the field off
+	control(code uint32, command []byte) ([]byte, error)
+	disconnect() error // switches the field off; a direct handle leaves it alone
 }
 
 // plugAndPlay is the name of the entry that changes when readers come and go. With it a wait also works, and blocks,
@@ -35,4 +37,5 @@ type entry struct {
 	event  flags
 	atr    []byte
 	last   flags // the event word of the last time that there was a card
+	first  bool  // nothing was known before the last wait
 }

@@ -16,7 +16,7 @@ func (s *Service) run() {
 			s.setLink(nil)
 			_ = l.release() // of a dead context; there is nothing to do about it
 		}
-		s.publish(view{})
+		s.publish(view{forbidden: forbidden(err)})
 		select {
 		case <-s.stop:
 		case <-time.After(pause):
@@ -95,7 +95,8 @@ func carry(names []string, seen []entry) (entries []entry, fresh bool) {
 				}
 			}
 		}
-		fresh = fresh || (e.state == 0 && name != plugAndPlay)
+		e.first = e.state == 0 && name != plugAndPlay
+		fresh = fresh || e.first
 		entries = append(entries, e)
 	}
 	return entries, fresh

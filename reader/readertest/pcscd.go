@@ -31,6 +31,8 @@ type PCSCD struct {
 	dir     string
 	private bool
 	exited  chan struct{}
+	drivers string   // the folder that pcscd finds as its folder of USB drivers; "" for an empty one
+	env     []string // more of its environment
 }
 
 const (
@@ -65,14 +67,27 @@ func StartPCSCD(ctx context.Context, dir string) (*PCSCD, error) {
 	return p, nil
 }
 
+// place is the folder of a pcscd, made if need be, and its socket.
+func place(dir string) (abs, socket string, err error) {
+	if dir, err = filepath.Abs(dir); err != nil {
+		return "", "", err
+	}
+	socket = filepath.Join(dir, "run", "pcscd.comm")
+	if len(socket) > maxSocketPath || strings.HasPrefix(dir, "/run/") {
+		return "", "", fmt.Errorf("%s: the folder's path is too long or below /run", dir)
+	}
+	for _, sub := range []string{"run", "conf"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
+			return "", "", err
+		}
+	}
+	return dir, socket, nil
+}
+
 func startPCSCD(ctx context.Context, dir string) (*PCSCD, error) {
-	dir, err := filepath.Abs(dir)
+	dir, socket, err := place(dir)
 	if err != nil {
 		return nil, err
-	}
-	socket := filepath.Join(dir, "run", "pcscd.comm")
-	if len(socket) > maxSocketPath || strings.HasPrefix(dir, "/run/") {
-		return nil, fmt.Errorf("%s: the folder's path is too long or below /run", dir)
 	}
 	daemon, driver, err := installed()
 	if err != nil {
@@ -113,14 +128,22 @@ func SystemPCSCD() (*PCSCD, error) {
 	return &PCSCD{Socket: socket, Address: fmt.Sprintf("127.0.0.1:%d", port), Reader: "Virtual PCD 00 00"}, nil
 }
 
-// installed finds the programs, also for a user whose PATH has no sbin.
-func installed() (daemon, driver string, err error) {
-	daemon, err = exec.LookPath("pcscd")
+// program finds pcscd, also for a user whose PATH has no sbin.
+func program() (string, error) {
+	daemon, err := exec.LookPath("pcscd")
 	if err != nil {
 		daemon = "/usr/sbin/pcscd"
 	}
 	if _, err := os.Stat(daemon); err != nil {
-		return "", "", fmt.Errorf("%w: package pcscd is not installed", ErrNoPCSCD)
+		return "", fmt.Errorf("%w: package pcscd is not installed", ErrNoPCSCD)
+	}
+	return daemon, nil
+}
+
+// installed finds pcscd and the driver of the virtual reader.
+func installed() (daemon, driver string, err error) {
+	if daemon, err = program(); err != nil {
+		return "", "", err
 	}
 	for _, pattern := range []string{"/usr/lib/pcsc/drivers/serial/libifdvpcd.so", "/usr/lib/*/pcsc/drivers/serial/libifdvpcd.so"} {
 		if found, _ := filepath.Glob(pattern); len(found) > 0 {
@@ -152,11 +175,6 @@ func freePair() (int, error) {
 // writeFiles puts what pcscd reads into dir. The driver is copied because the script hides the folder of drivers: a
 // pcscd that sees the drivers for USB takes the machine's readers away from the machine's own pcscd.
 func writeFiles(dir, driver string, port int) error {
-	for _, sub := range []string{"run", "conf"} {
-		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
-			return err
-		}
-	}
 	lib, err := os.ReadFile(driver)
 	if err != nil {
 		return err
@@ -176,8 +194,12 @@ mount --make-rprivate /
 mount -t tmpfs none /run
 mkdir /run/pcscd
 mount --bind . /run/pcscd
-for d in /usr/lib/pcsc/drivers /usr/lib/*/pcsc/drivers; do if [ -d "$d" ]; then mount -t tmpfs none "$d"; fi; done
+for d in /usr/lib/pcsc/drivers /usr/lib/*/pcsc/drivers; do
+	if [ ! -d "$d" ]; then continue; fi
+	if [ -n "$DRIVERS" ]; then mount --bind "$DRIVERS" "$d"; else mount -t tmpfs none "$d"; fi
+done
 cd /
+if [ -n "$SHIM" ]; then export LD_PRELOAD="$SHIM"; fi
 case "$("$1" --help)" in *disable-polkit*) set -- "$@" --disable-polkit;; esac
 exec "$@"
 `
@@ -190,7 +212,8 @@ func (p *PCSCD) run(daemon string) error {
 	defer log.Close()
 	p.cmd = exec.Command("/bin/sh", "-c", script, "pcscd", daemon, "--foreground", "--info", "--config", filepath.Join(p.dir, "conf"))
 	p.cmd.Dir = filepath.Dir(p.Socket)
-	p.cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"} // no LISTEN_FDS of a service that started us
+	// Nothing of our own environment: it may have LISTEN_FDS of a service that started us.
+	p.cmd.Env = append([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "DRIVERS=" + p.drivers}, p.env...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.SysProcAttr = namespaces()
 	if err := p.cmd.Start(); err != nil {
@@ -211,7 +234,7 @@ func (p *PCSCD) ready(ctx context.Context, port int) error {
 	for {
 		if conn, err := net.Dial("unix", p.Socket); err == nil {
 			conn.Close()
-			if listening(port) {
+			if port == 0 || listening(port) {
 				return nil
 			}
 		}
