@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"errors"
 )
 
@@ -49,8 +50,12 @@ type Status struct {
 	Receipt     *Receipt     `json:"receipt,omitempty"`
 }
 
-// EchoAnswer (Down) answers an Echo; its header's time is the wallet's clock.
-type EchoAnswer struct{ Answer }
+// EchoAnswer (Down) answers an Echo; its header's time is the wallet's clock, Head
+// what the wallet keeps of the terminal's journal.
+type EchoAnswer struct {
+	Answer
+	Head *Head `json:"head,omitempty"`
+}
 
 // Kind of the data.
 func (Receipt) Kind() Kind { return KindReceipt }
@@ -64,6 +69,8 @@ func (EchoAnswer) Kind() Kind { return KindEchoAnswer }
 func (r Receipt) subject() string  { return r.PaymentID.String() }
 func (s Status) subject() string   { return s.PaymentID.String() }
 func (EchoAnswer) subject() string { return "" }
+
+func (e EchoAnswer) check() error { return cmp.Or(e.Answer.check(), e.Head.check()) }
 
 func (r Receipt) check() error {
 	if err := r.Answer.check(); err != nil {

@@ -99,18 +99,26 @@ func payment(kind RecordKind) Payment {
 	return p
 }
 
+// abandoned is a payment with an attempt that was never answered.
+func abandoned(p Payment) Payment {
+	p.Abandoned = []Abandoned{{1, 2, 19: 3}}
+	return p
+}
+
 // testRevocations is a list of the CA with the key of 32 bytes 04, as it was once sealed.
 const testRevocations = "eyJhbGciOiJFUzI1NiIsImtpZCI6IjU4NmM5YXR6NnBQcmVUR2tkM0ZuRjI2ZUlYVGdjdmZkRHVTR01YaEFOdFUiLCJ0eXAiOiJ0YXBrZWVwZXIuY3JsLnYxIn0.eyJyaWQiOiJmMDU0NDE1MDRiIiwidmVyc2lvbiI6NCwiaXNzdWVkX2F0IjoiMjAyNi0xMS0yNFQwOTozMDowMC4xMjBaIiwiYmFzZSI6MywiYWRkZWQiOlt7ImluZGV4IjoxLCJpc3N1ZXJfc2VyaWFsIjo3fSx7ImluZGV4IjoxLCJpc3N1ZXJfc2VyaWFsIjo4LCJkZXZpY2Vfc2VyaWFsIjoiMDAxMTIyMzM0NGFhIn1dLCJyZW1vdmVkIjpbeyJpbmRleCI6MSwiaXNzdWVyX3NlcmlhbCI6OX1dfQ.tSZh9R3WpjlArNMn8rT1O6IRh0hMMnesFHwYpjDdSvB7TVXYEvwww0O2wcOTNB69Vp1IbVQpeGdz8DPElDLF8w"
 
 // everyData has one good example of each struct, and of the optional shapes.
 func everyData() map[string]Data {
 	answer := Answer{Answers: testID(9), AnswersSHA256: DigestOf([]byte("question"))}
-	items := []Item{{testID(1), 1250, ItemPaid}, {testID(2), 99, ItemReversed}}
+	items := []Item{{PaymentID: testID(1), AmountMinor: 1250, State: ItemPaid}, {PaymentID: testID(2), AmountMinor: 99, State: ItemReversed}}
+	back := []Item{{PaymentID: testID(1), RefundID: testID(3), AmountMinor: 400, State: ItemRefunded}}
+	head := &Head{Sequence: 40, Hash: DigestOf([]byte("event 40"))}
+	one, two, three := testID(1), testID(2), testID(3)
 	receipt := Receipt{Answer: answer, PaymentID: testID(1), Sequence: 41, Result: Accepted, State: StateTaken,
 		AmountMinor: 1250, WalletRef: "W-1"}
 	refused := receipt
 	refused.Result, refused.State, refused.Reason, refused.AmountMinor = Refused, StateReversed, 0x09, 0
-	after := testID(1)
 	exceptions := Exceptions{ListVersion: ListVersion{Version: 12, IssuedAt: At(testTime), Base: 11},
 		Added: []string{"00112233445566aa"}, Removed: []string{"00112233445566ab"}}
 	return map[string]Data{
@@ -119,20 +127,24 @@ func everyData() map[string]Data {
 		"report":                Report{payment(3)},
 		"report-suspect":        Report{payment(5)},
 		"reversal":              Reversal{Payment: payment(4)},
-		"reversal-by-id":        Reversal{Payment: payment(0), Abandoned: []Abandoned{{1, 2, 19: 3}}},
+		"reversal-by-id":        Reversal{Payment: abandoned(payment(0))},
 		"refund":                Refund{Payment: payment(6), RefundID: testID(3)},
 		"refund-by-id":          Refund{Payment: payment(0), RefundID: testID(3)},
 		"query":                 Query{testID(1)},
 		"echo":                  Echo{},
+		"echo-head":             Echo{Heads{Head: &Head{Sequence: 41, Hash: DigestOf([]byte("event 41"))}, Known: head}},
+		"advice-abandoned":      Advice{abandoned(payment(1))},
 		"state":                 State{Online: true, Session: 7, Since: At(testTime), Version: "1.0.0", Waiting: 2},
-		"reconciliation":        Reconciliation{BusinessDay: "2026-11-24", Currency: "CNY", Summary: Summarise("CNY", items), Items: items},
-		"reconciliation-page":   Reconciliation{BusinessDay: "2026-11-24", Currency: "CNY", Summary: Summarise("CNY", items), After: &after},
+		"reconciliation":        Reconciliation{BusinessDay: "2026-11-24", Currency: "CNY", Summary: Summarise("CNY", items), Refunds: Summarise("CNY", back), Heads: Heads{Head: head}},
+		"reconciliation-ranges": Reconciliation{BusinessDay: "2026-11-24", Currency: "CNY", Summary: Summarise("CNY", items), Refunds: Summarise("CNY", back), Through: 163, Ranges: []Range{{Of: BookPayments, To: &two, Summary: Summarise("CNY", items[:1])}, {Of: BookPayments, From: &two, To: &three, Summary: Summarise("CNY", items[1:])}, {Of: BookRefunds, From: &one, Summary: Summarise("CNY", back)}}},
 		"receipt":               receipt,
 		"receipt-refused":       refused,
 		"status":                Status{Answer: answer, PaymentID: testID(1), State: StateTaken, AmountMinor: 1250, Receipt: &receipt},
 		"status-unknown":        Status{Answer: answer, PaymentID: testID(1), State: StateUnknown},
-		"reconciliation-answer": ReconciliationAnswer{Answer: answer, BusinessDay: "2026-11-24", Currency: "CNY", Summary: Summarise("CNY", items), Items: items, More: true},
-		"echo-answer":           EchoAnswer{answer},
+		"reconciliation-answer": ReconciliationAnswer{Answer: answer, BusinessDay: "2026-11-24", Currency: "CNY", Summary: Summarise("CNY", items), Refunds: Summarise("CNY", back), First: 4, Last: 160, Head: head,
+			Ranges: []RangeAnswer{{Match: true, Summary: Summarise("CNY", items[:1])}, {Summary: Summarise("CNY", items), Items: items}, {Summary: Summarise("CNY", back), Middle: &three}}},
+		"echo-answer":      EchoAnswer{Answer: answer},
+		"echo-answer-head": EchoAnswer{answer, head},
 		"state-applied": State{Online: true, Session: 7, Since: At(testTime), Version: "1.0.0",
 			Applied: &Applied{Config: 3, Revocations: 4, Exceptions: 12, Command: 7}},
 		"config":              Config{Serial: 3, NotAfter: At(testTime), SHA256: DigestOf([]byte("bundle")), Bundle: Base64("bundle")},

@@ -19,6 +19,9 @@ type Payment struct {
 	AcceptedAt  Time       `json:"accepted_at"`
 	RecordKind  RecordKind `json:"kind,omitempty"`
 	Record      Record     `json:"-"` // travels sealed, in the field "record"
+	// Abandoned are earlier attempts of the payment, of whatever phone, that may
+	// have spent an allowance for nothing: the wallet can return it at once.
+	Abandoned []Abandoned `json:"abandoned,omitempty"`
 }
 
 // Authorisation (Up) asks whether an online payment may be made; record 02.
@@ -31,10 +34,7 @@ type Advice struct{ Payment }
 type Report struct{ Payment }
 
 // Reversal (Up) takes a payment back, known to the wallet or not; record 04 or none.
-type Reversal struct {
-	Payment
-	Abandoned []Abandoned `json:"abandoned,omitempty"`
-}
+type Reversal struct{ Payment }
 
 // Refund (Up) gives AmountMinor of a taken payment back; record 06 or none.
 type Refund struct {
@@ -47,8 +47,8 @@ type Query struct {
 	PaymentID ID `json:"payment_id"`
 }
 
-// Echo (Up) asks for a sign of life.
-type Echo struct{}
+// Echo (Up) asks for a sign of life, and tells how far the journal is.
+type Echo struct{ Heads }
 
 // State (Up) is the terminal's retained birth, heartbeat and last will.
 type State struct {
@@ -108,14 +108,9 @@ func (p Payment) clear() (ID, Record) { return p.PaymentID, p.Record }
 func (m Authorisation) check() error { return m.Payment.check(2) }
 func (m Advice) check() error        { return m.Payment.check(1) }
 func (m Report) check() error        { return m.Payment.check(3, 5) }
-func (Echo) check() error            { return nil }
+func (e Echo) check() error          { return e.Heads.check() }
 
-func (m Reversal) check() error {
-	if len(m.Abandoned) > MaxAbandoned {
-		return fmt.Errorf("abandoned: more than %d", MaxAbandoned)
-	}
-	return m.Payment.check(4, 0)
-}
+func (m Reversal) check() error { return m.Payment.check(4, 0) }
 
 func (m Refund) check() error {
 	if m.RefundID == (ID{}) {
@@ -167,6 +162,9 @@ func (p Payment) check(kinds ...RecordKind) error {
 	}
 	if len(p.Record.Bytes()) > MaxRecord {
 		return errors.New("record: too large")
+	}
+	if len(p.Abandoned) > MaxAbandoned {
+		return fmt.Errorf("abandoned: more than %d", MaxAbandoned)
 	}
 	for _, k := range kinds {
 		if p.RecordKind == k {

@@ -29,9 +29,10 @@ const (
 	MaxMessage = 64 << 10
 	// MaxRecord bounds a record (BF8B01) in bytes; real ones take about 1.5 KiB.
 	MaxRecord = 8 << 10
-	// MaxItems is a page of reconciliation items: what surely fits MaxMessage
-	// after base64 (136 bytes an item).
-	MaxItems = 400
+	// MaxRanges and MaxLeaf bound a reconciliation: ranges of one question, and
+	// items of one range's answer. All of them surely fit MaxMessage.
+	MaxRanges = 24
+	MaxLeaf   = 8
 	// MaxAbandoned bounds the abandoned list: a sale has at most 5 hints
 	// (scheme 3.6), the rest is room for restarts.
 	MaxAbandoned = 16

@@ -187,21 +187,37 @@ func TestOversized(t *testing.T) {
 		t.Errorf("the largest record: %v", err)
 	}
 	// The fullest answer must fit, or a day could not be reconciled.
-	items := make([]Item, MaxItems)
+	items := make([]Item, MaxLeaf, MaxLeaf+1)
 	for n := range items {
-		items[n] = Item{ID{byte(n >> 8), byte(n), 1}, MaxAmountMinor, ItemReversed}
+		items[n] = Item{ID{1}, ID{byte(n >> 8), byte(n), 1}, MaxAmountMinor, ItemRefunded}
 	}
 	full := everyData()["reconciliation-answer"].(ReconciliationAnswer)
-	full.Items = items
 	full.Summary = Summary{Count: 1 << 50, SumMinor: 1 << 60, Hash: full.Hash}
-	sealed, err := p.wallet.Seal(Address{strings.Repeat("m", 32), strings.Repeat("t", 32)}, headerFor(full), full)
+	full.Refunds, full.First, full.Last, full.Ranges = full.Summary, MaxSequence, MaxSequence, nil
+	ask := everyData()["reconciliation-ranges"].(Reconciliation)
+	ask.Summary, ask.Refunds, ask.Ranges = full.Summary, full.Summary, nil
+	from, to := ID{1}, ID{2}
+	for range MaxRanges {
+		full.Ranges = append(full.Ranges, RangeAnswer{Summary: full.Summary, Items: items})
+		ask.Ranges = append(ask.Ranges, Range{BookPayments, &from, &to, full.Summary})
+	}
+	long := Address{strings.Repeat("m", 32), strings.Repeat("t", 32)}
+	sealed, err := p.wallet.Seal(long, headerFor(full), full)
 	if err != nil {
 		t.Fatalf("the fullest answer: %v", err)
 	}
 	t.Logf("the fullest answer takes %d of %d bytes", len(sealed), MaxMessage)
-	full.Items = append(items, Item{ID{0xff}, 1, ItemPaid})
+	if sealed, err = p.terminal.Seal(headerFor(ask), ask); err != nil {
+		t.Fatalf("the fullest question: %v", err)
+	}
+	t.Logf("the fullest question takes %d of %d bytes", len(sealed), MaxMessage)
+	full.Ranges[0].Items = append(items, Item{PaymentID: ID{0xff}, AmountMinor: 1, State: ItemPaid})
 	if _, err := p.wallet.Seal(till, headerFor(full), full); err == nil {
-		t.Error("more items than MaxItems are taken")
+		t.Error("more items than MaxLeaf are taken")
+	}
+	ask.Ranges = append(ask.Ranges, ask.Ranges[0])
+	if _, err := p.terminal.Seal(headerFor(ask), ask); err == nil {
+		t.Error("more ranges than MaxRanges are taken")
 	}
 }
 
@@ -268,7 +284,7 @@ func TestKidIsThatOfTheKey(t *testing.T) {
 }
 
 func TestSummarise(t *testing.T) {
-	items := []Item{{testID(2), 99, ItemReversed}, {testID(1), 1250, ItemPaid}}
+	items := []Item{{PaymentID: testID(2), AmountMinor: 99, State: ItemReversed}, {PaymentID: testID(1), AmountMinor: 1250, State: ItemPaid}}
 	s := Summarise("CNY", items)
 	if s.Count != 1 || s.SumMinor != 1250 {
 		t.Errorf("%+v", s)
@@ -286,6 +302,23 @@ func TestSummarise(t *testing.T) {
 	items[0].State = ItemPaid
 	if Summarise("CNY", items).Hash == s.Hash || Summarise("EUR", items).Hash == Summarise("CNY", items).Hash {
 		t.Error("state or currency is not in the hash")
+	}
+}
+
+// A range holds its first key and not the key behind it.
+func TestWithin(t *testing.T) {
+	var items []Item
+	for n := byte(1); n <= 9; n += 2 {
+		items = append(items, Item{PaymentID: testID(n), AmountMinor: 1, State: ItemPaid})
+	}
+	key := func(n byte) *ID { id := testID(n); return &id }
+	for _, c := range []struct {
+		from, to *ID
+		want     int
+	}{{nil, nil, 5}, {key(3), nil, 4}, {key(4), nil, 3}, {nil, key(3), 1}, {nil, key(4), 2}, {key(3), key(4), 1}, {key(4), key(5), 0}, {key(10), nil, 0}, {nil, key(1), 0}} {
+		if got := (Range{From: c.from, To: c.to}).Within(items); len(got) != c.want {
+			t.Errorf("from %v to %v: %d items, want %d", c.from, c.to, len(got), c.want)
+		}
 	}
 }
 
