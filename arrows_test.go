@@ -32,12 +32,14 @@ const (
 	jose       = "github.com/go-jose/go-jose/v4"
 	mochi      = "github.com/mochi-mqtt/server/v2"
 	protobuf   = "google.golang.org/protobuf" // the form of badger's own manifests and tables
+	natsServer = "github.com/nats-io/nats-server/v2"
 	paho       = "github.com/eclipse/paho.mqtt.golang"
 	scard      = "github.com/ebfe/scard"
 	serialPort = "go.bug.st/serial"
 	sqlite     = "modernc.org/sqlite"
 	sysd       = "github.com/coreos/go-systemd/v22"
 	toml       = "github.com/pelletier/go-toml/v2"
+	toxiproxy  = "github.com/Shopify/toxiproxy/v2"
 	uuid       = "github.com/google/uuid"
 	xterm      = "golang.org/x/term"
 	xsys       = "golang.org/x/sys"
@@ -78,6 +80,8 @@ var rooms = []room{
 	{path: "uplink", third: []string{paho, zerolog}, why: "paho only here and in cmd/walletd"},
 	{path: "uplink/wire", alone: true, pure: true, third: []string{jose}, why: "the message contract is pure: both sides of the wire share it"},
 	{path: "uplink/uplinktest", ours: []string{"uplink/..."}, third: []string{mochi, paho}, why: "the embedded broker only in tests and the demo"},
+	{path: "uplink/uplinktest/cluster", ours: []string{"uplink/uplinktest"}, third: []string{natsServer, paho}, why: "the NATS server only as a process beside a test, and never in the demo"},
+	{path: "uplink/uplinktest/network", third: []string{toxiproxy, zerolog}, why: "toxiproxy only in tests"},
 
 	{path: "wallet", ours: append([]string{"uplink/wire", "wallet/..."}, codecs...), tests: []string{"emv/emvtest"},
 		why: "the other side shares the codecs and the wire, never the kernel, the queue or a reader: it must be able to disagree"},
@@ -99,7 +103,7 @@ var rooms = []room{
 
 	{path: "cmd/tapkeeper", ours: []string{"..."}, third: []string{cobra, sysd, toml, zerolog, isatty, uuid, xsys, xterm}, why: "the daemon knows no broker, database or reader library by name"},
 	{path: "cmd/tapdemo", ours: []string{"..."}, third: []string{cobra, mochi, toml, zerolog, isatty, uuid, xsys}, why: "the embedded broker is never part of the daemon"},
-	{path: "cmd/walletd", ours: []string{"wallet/...", "uplink/wire"}, tests: []string{"uplink/uplinktest"}, third: []string{cobra, paho, toml, zerolog, isatty}, why: "the wallet as a process knows nothing of the terminal"},
+	{path: "cmd/walletd", ours: []string{"wallet/...", "uplink/wire"}, tests: []string{"uplink/uplinktest/..."}, third: []string{cobra, paho, toml, zerolog, isatty}, why: "the wallet as a process knows nothing of the terminal"},
 	{path: "cmd/phonesim", ours: []string{"wallet/phone", "reader/readertest"}, third: []string{cobra}, why: "a phone knows no terminal and no wallet backend"},
 
 	{path: "systemd", why: "files for systemd and a test that lets systemd judge them"},

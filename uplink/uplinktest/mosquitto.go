@@ -2,40 +2,72 @@ package uplinktest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
-	"time"
+	"slices"
 )
-
-// TB is what Mosquitto needs of a *testing.T.
-type TB interface {
-	Helper()
-	Cleanup(func())
-	TempDir() string
-	Skipf(format string, args ...any)
-	Fatalf(format string, args ...any)
-	Logf(format string, args ...any)
-}
 
 // Process is a mosquitto of its own, with no persistence, on a loopback port.
 type Process struct {
-	t      TB
-	addr   string
-	config string
-
-	mu   sync.Mutex
-	cmd  *exec.Cmd
-	dead chan struct{}
-	out  *bytes.Buffer
+	Child
+	t          TB
+	addr       string
+	walletAddr string
+	tls        bool
 }
 
 // Mosquitto starts a real broker with extra configuration lines, or skips the
 // test when there is none. Under CI=true a missing broker fails.
 func Mosquitto(t TB, lines ...string) *Process {
+	t.Helper()
+	addr := FreePort(t)
+	if len(lines) == 0 {
+		lines = []string{"allow_anonymous true"}
+	}
+	config := fmt.Sprintf("listener %s 127.0.0.1\npersistence false\nset_tcp_nodelay true\n", port(addr))
+	for _, l := range lines {
+		config += l + "\n"
+	}
+	return launch(t, &Process{t: t, addr: addr, walletAddr: addr}, []byte(config))
+}
+
+// SecureMosquitto starts a real broker as docs/brokers has it: TLS 1.3, client
+// certificates, rules per terminal. Terminals connect to URL with a certificate of
+// the name merchant/terminal, wallets to WalletURL with one of the name wallet.
+func SecureMosquitto(t TB, a *Authority, lines ...string) *Process {
+	t.Helper()
+	dir := t.TempDir()
+	acl := filepath.Join(dir, "acl")
+	if err := os.WriteFile(acl, BrokerFile(t, "acl"), 0o644); err != nil {
+		t.Fatalf("mosquitto: %v", err)
+	}
+	p := &Process{t: t, addr: FreePort(t), walletAddr: FreePort(t), tls: true}
+	id := a.Issue("broker", 0)
+	config := BrokerFile(t, "mosquitto.conf")
+	for _, change := range [][2]string{
+		{"/etc/mosquitto/tapkeeper/ca.pem", a.CAFile},
+		{"/etc/mosquitto/tapkeeper/broker.pem", id.CertFile},
+		{"/etc/mosquitto/tapkeeper/broker.key", id.KeyFile},
+		{"/etc/mosquitto/tapkeeper/acl", acl},
+		{"listener 8883", "listener " + port(p.addr) + " 127.0.0.1"},
+		{"listener 8884", "listener " + port(p.walletAddr) + " 127.0.0.1"},
+	} {
+		if !bytes.Contains(config, []byte(change[0])) {
+			t.Fatalf("mosquitto: %s is no longer in docs/brokers/mosquitto.conf", change[0])
+		}
+		config = bytes.ReplaceAll(config, []byte(change[0]), []byte(change[1]))
+	}
+	for _, l := range lines {
+		config = append(config, l+"\n"...)
+	}
+	return launch(t, p, config)
+}
+
+func launch(t TB, p *Process, config []byte) *Process {
 	t.Helper()
 	bin, err := findMosquitto()
 	if err != nil {
@@ -44,84 +76,54 @@ func Mosquitto(t TB, lines ...string) *Process {
 		}
 		t.Skipf("mosquitto: %v", err)
 	}
-	dir := t.TempDir()
-	p := &Process{t: t, addr: freePort(t), config: filepath.Join(dir, "mosquitto.conf")}
-	_, port, _ := net.SplitHostPort(p.addr)
-	config := fmt.Sprintf("listener %s 127.0.0.1\npersistence false\nset_tcp_nodelay true\n", port)
 	if os.Geteuid() == 0 {
-		config += "user root\n" // else it changes to a user who cannot read the test's files
+		// else it changes to a user who cannot read the test's files
+		config = slices.Concat([]byte("user root\n"), config)
 	}
-	if len(lines) == 0 {
-		lines = []string{"allow_anonymous true"}
-	}
-	for _, l := range lines {
-		config += l + "\n"
-	}
-	if err := os.WriteFile(p.config, []byte(config), 0o644); err != nil {
+	file := filepath.Join(t.TempDir(), "mosquitto.conf")
+	if err := os.WriteFile(file, config, 0o644); err != nil {
 		t.Fatalf("mosquitto: %v", err)
 	}
-	p.start(bin)
+	p.Command = func() *exec.Cmd { return exec.Command(bin, "-c", file) }
+	p.Ready = func() error { return errors.Join(listens(p.addr), listens(p.walletAddr)) }
 	t.Cleanup(p.Kill)
+	p.Restart()
 	return p
 }
 
 // URL is the broker's address for uplink.Config.
-func (p *Process) URL() string { return "mqtt://" + p.addr }
+func (p *Process) URL() string { return p.scheme() + p.addr }
 
-// Addr is host and port.
+// WalletURL is the address for the wallet's workers.
+func (p *Process) WalletURL() string { return p.scheme() + p.walletAddr }
+
+// Addr is host and port for terminals.
 func (p *Process) Addr() string { return p.addr }
 
-// Kill ends the process at once (SIGKILL), as a crash does.
-func (p *Process) Kill() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.cmd == nil {
-		return
+// WalletAddr is host and port for the wallet's workers.
+func (p *Process) WalletAddr() string { return p.walletAddr }
+
+func (p *Process) scheme() string {
+	if p.tls {
+		return "mqtts://"
 	}
-	_ = p.cmd.Process.Kill() // already gone is as good
-	<-p.dead
-	p.cmd = nil
+	return "mqtt://"
 }
 
-// Restart starts it again after Kill, on the same port and with nothing kept.
+// Restart starts it again after Kill, on the same ports and with nothing kept.
 func (p *Process) Restart() {
-	bin, err := findMosquitto()
-	if err != nil {
+	p.t.Helper()
+	if err := p.Start(); err != nil {
 		p.t.Fatalf("mosquitto: %v", err)
 	}
-	p.start(bin)
+	if err := p.Await(); err != nil {
+		p.t.Fatalf("mosquitto: %v", err)
+	}
 }
 
-// start runs the binary and waits until the port answers.
-func (p *Process) start(bin string) {
-	p.t.Helper()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.out = &bytes.Buffer{}
-	p.cmd = exec.Command(bin, "-c", p.config)
-	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
-	if err := p.cmd.Start(); err != nil {
-		p.t.Fatalf("mosquitto: %v", err)
-	}
-	dead := make(chan struct{})
-	p.dead = dead
-	cmd := p.cmd
-	go func() {
-		_ = cmd.Wait() // killed is how it ends
-		close(dead)
-	}()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		select {
-		case <-dead:
-			p.t.Fatalf("mosquitto ended at once:\n%s", p.out)
-		default:
-		}
-		if c, err := net.Dial("tcp", p.addr); err == nil {
-			c.Close()
-			return
-		}
-	}
-	p.t.Fatalf("mosquitto does not listen after 10 s")
+func port(addr string) string {
+	_, p, _ := net.SplitHostPort(addr)
+	return p
 }
 
 func findMosquitto() (string, error) {
@@ -133,19 +135,4 @@ func findMosquitto() (string, error) {
 		return bin, nil
 	}
 	return "", fmt.Errorf("no mosquitto in PATH or /usr/sbin")
-}
-
-func isFile(name string) bool {
-	st, err := os.Stat(name)
-	return err == nil && st.Mode().IsRegular()
-}
-
-func freePort(t TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("find a free port: %v", err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
