@@ -51,7 +51,7 @@ var (
 	impure = []string{"os", "net", "log", "database/sql", "syscall", "os/...", "net/...", "log/..."}
 
 	// testTools may be used by _test.go files and <package>test folders: they assert, generate and script, and reach nothing of the product.
-	testTools = []string{"pgregory.net/rapid", "go.uber.org/goleak", "github.com/rogpeppe/go-internal"}
+	testTools = []string{"pgregory.net/rapid", "go.uber.org/goleak", "github.com/rogpeppe/go-internal", "github.com/creack/pty"}
 
 	codecs = []string{"emv/tlv", "emv/apdu", "emv/cert", "emv/channel"}
 )
@@ -72,8 +72,9 @@ var rooms = []room{
 
 	{path: "reader", why: "a reader carries bytes and knows nothing of payments", third: []string{xsys}},
 	{path: "reader/pcsc", ours: []string{"reader/..."}, third: []string{scard, xsys}, why: "scard (cgo) only here"},
-	{path: "reader/pn532", ours: []string{"reader/..."}, third: []string{serialPort}, later: true, why: "go.bug.st/serial only in the serial drivers"},
-	{path: "reader/zvt", ours: []string{"reader/..."}, third: []string{serialPort}, later: true, why: "go.bug.st/serial only in the serial drivers"},
+	{path: "reader/serialport", third: []string{serialPort, xsys}, why: "go.bug.st/serial only here: its sharp edges are closed in one place"},
+	{path: "reader/pn532", ours: []string{"reader/..."}, later: true, why: "a reader on a line, however the line is opened"},
+	{path: "reader/zvt", ours: []string{"reader/..."}, later: true, why: "a card terminal on a line, however the line is opened"},
 
 	{path: "queue", third: []string{badger, protobuf, zerolog, xsys}, why: "badger only here, and the journal does not know what it keeps"},
 
