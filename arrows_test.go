@@ -35,6 +35,7 @@ const (
 	natsServer = "github.com/nats-io/nats-server/v2"
 	paho       = "github.com/eclipse/paho.mqtt.golang"
 	scard      = "github.com/ebfe/scard"
+	schema     = "github.com/santhosh-tekuri/jsonschema/v6"
 	serialPort = "go.bug.st/serial"
 	sqlite     = "modernc.org/sqlite"
 	sysd       = "github.com/coreos/go-systemd/v22"
@@ -79,7 +80,9 @@ var rooms = []room{
 	{path: "queue", third: []string{badger, protobuf, zerolog, xsys}, why: "badger only here, and the journal does not know what it keeps"},
 
 	{path: "uplink", third: []string{paho, zerolog}, why: "paho only here and in cmd/walletd"},
-	{path: "uplink/wire", alone: true, pure: true, third: []string{jose}, why: "the message contract is pure: both sides of the wire share it"},
+	{path: "uplink/wire", alone: true, pure: true, third: []string{jose}, tests: []string{"uplink/wire/wiretest"},
+		why: "the message contract is pure: both sides of the wire share it"},
+	{path: "uplink/wire/wiretest", alone: true, third: []string{schema}, why: "judges messages by the published schemas alone, not by our reading of them"},
 	{path: "uplink/uplinktest", ours: []string{"uplink/..."}, third: []string{mochi, paho}, why: "the embedded broker only in tests and the demo"},
 	{path: "uplink/uplinktest/cluster", ours: []string{"uplink/uplinktest"}, third: []string{natsServer, paho}, why: "the NATS server only as a process beside a test, and never in the demo"},
 	{path: "uplink/uplinktest/network", third: []string{toxiproxy, zerolog}, why: "toxiproxy only in tests"},
