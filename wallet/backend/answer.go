@@ -1,13 +1,11 @@
 package backend
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 
 	"tapkeeper/uplink/wire"
 	"tapkeeper/wallet/ledger"
@@ -79,46 +77,6 @@ func (s *Service) query(ctx context.Context, m *wire.Message, q wire.Query) ([]P
 		return nil, err
 	}
 	return s.answer(m, status)
-}
-
-// reconcile compares one currency of a business day, and where the sides do not
-// match gives a page of the wallet's items.
-func (s *Service) reconcile(ctx context.Context, m *wire.Message, r wire.Reconciliation) ([]Publication, error) {
-	list, err := s.ledger.Payments(ctx, m.Terminal.Merchant, m.Terminal.Terminal, r.BusinessDay)
-	if err != nil {
-		return nil, fmt.Errorf("list payments of %s: %w", r.BusinessDay, err)
-	}
-	items := dayItems(list, r.Currency)
-	a := wire.ReconciliationAnswer{Answer: m.Reply(), BusinessDay: r.BusinessDay, Currency: r.Currency,
-		Summary: wire.Summarise(r.Currency, items)}
-	a.Match = a.Summary == r.Summary
-	if !a.Match {
-		if r.After != nil {
-			items = slices.DeleteFunc(items, func(i wire.Item) bool { return bytes.Compare(i.PaymentID[:], r.After[:]) <= 0 })
-		}
-		a.More = len(items) > wire.MaxItems
-		a.Items = items[:min(len(items), wire.MaxItems)]
-	}
-	return s.answer(m, a)
-}
-
-// dayItems are a day's payments as both sides count them, by id. A tombstone
-// counts as reversed: the terminal was told no difference. Refusals are not
-// payments; refunds do not change the item.
-func dayItems(list []ledger.Payment, currency string) []wire.Item {
-	var items []wire.Item
-	for _, p := range list {
-		if p.Currency != currency || p.State == ledger.Refused {
-			continue
-		}
-		state := wire.ItemReversed
-		if p.State == ledger.Taken {
-			state = wire.ItemPaid
-		}
-		items = append(items, wire.Item{PaymentID: p.ID, AmountMinor: p.AmountMinor, State: state})
-	}
-	slices.SortFunc(items, func(a, b wire.Item) int { return bytes.Compare(a.PaymentID[:], b.PaymentID[:]) })
-	return items
 }
 
 // randomID is a version 4 UUID (RFC 9562).

@@ -48,6 +48,10 @@ func EnrolTerminal(ctx context.Context, l *ledger.Ledger, e Enrolment) error {
 		if err != nil && !errors.Is(err, ledger.ErrExists) {
 			return err
 		}
+		// Its journal may be a new one, or an older copy that the operator lets go on.
+		if err := tx.ForgetHead(e.Address.Merchant, e.Address.Terminal); err != nil {
+			return err
+		}
 		return tx.EnrolTerminal(ledger.Terminal{Merchant: e.Address.Merchant, Terminal: e.Address.Terminal,
 			MerchantName: e.MerchantName, SchemeTerminal: e.SchemeTerminal, KeyID: kid,
 			PublicKey: fmt.Sprintf("%X", []byte(e.PublicKey)), Account: account})

@@ -59,7 +59,15 @@ func post(tx *ledger.Tx, c claim, v *Verdict, at time.Time) (posted, error) {
 // postAdvice: a record that passed is guaranteed to the merchant. An empty or
 // blocked account is the operator's loss.
 func postAdvice(tx *ledger.Tx, c claim, v *Verdict, known ledger.Payment, fresh bool, at time.Time) (posted, error) {
-	if !fresh {
+	switch {
+	case fresh:
+	case known.State == ledger.Refused && known.RecordKind == kindApproved:
+		// An advice was refused. That message gets its old receipt when it is repeated;
+		// this is another one, which a person at the terminal has released.
+		if err := tx.Reconsider(c.PaymentID); err != nil {
+			return posted{}, fmt.Errorf("judge %s anew: %w", c.PaymentID, err)
+		}
+	default:
 		return again(tx, c, known)
 	}
 	if !v.OK {

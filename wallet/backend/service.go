@@ -119,7 +119,7 @@ func (s *Service) Handle(ctx context.Context, topic string, payload []byte) ([]P
 	case wire.Reconciliation:
 		return s.reconcile(ctx, m, d)
 	case wire.Echo:
-		return s.answer(m, wire.EchoAnswer{Answer: m.Reply()})
+		return s.echo(ctx, m, d)
 	case wire.State:
 		return nil, nil // for whoever watches the fleet; the ledger has no use for it
 	}
@@ -206,6 +206,14 @@ func (s *Service) settle(tx *ledger.Tx, m *wire.Message, c claim, x *Examined, n
 			return wire.Receipt{}, err
 		}
 		verdict = &v
+	}
+	for _, a := range c.Abandoned {
+		if wire.ID(a[:16]) != c.PaymentID {
+			continue // of another payment: not for this message to tell
+		}
+		if err := tx.Abandon(a); err != nil {
+			return wire.Receipt{}, fmt.Errorf("note an abandoned attempt: %w", err)
+		}
 	}
 	done, err := post(tx, c, verdict, now)
 	if err != nil {

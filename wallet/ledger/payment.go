@@ -119,6 +119,7 @@ type Refund struct {
 	ID          string // names the refund; used once
 	Payment     [16]byte
 	AmountMinor int64
+	Currency    string // of the payment; read only
 	BusinessDay string
 	Sequence    uint64
 }
@@ -187,12 +188,12 @@ func (tx *Tx) Refunds(merchant, terminal, day string) ([]Refund, error) {
 	err := tx.rows(func(rows *sql.Rows) error {
 		var r Refund
 		var id string
-		if err := rows.Scan(&r.ID, &id, &r.AmountMinor, &r.BusinessDay, &r.Sequence); err != nil {
+		if err := rows.Scan(&r.ID, &id, &r.AmountMinor, &r.Currency, &r.BusinessDay, &r.Sequence); err != nil {
 			return err
 		}
 		all = append(all, r)
 		return unhex(all[len(all)-1].Payment[:], id)
-	}, `SELECT r.id, r.payment, r.amount_minor, r.business_day, r.sequence FROM refunds r JOIN payments p ON p.id = r.payment
+	}, `SELECT r.id, r.payment, r.amount_minor, p.currency, r.business_day, r.sequence FROM refunds r JOIN payments p ON p.id = r.payment
 		WHERE ($1 = '' OR p.merchant = $1) AND ($2 = '' OR p.terminal = $2) AND ($3 = '' OR r.business_day = $3)
 		ORDER BY r.sequence, r.id`, merchant, terminal, day)
 	return all, err

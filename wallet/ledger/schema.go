@@ -8,11 +8,14 @@ import (
 //go:embed schema.sql
 var schema string
 
+//go:embed schema2.sql
+var schema2 string
+
 // schemaVersion rises with every change of the tables; migrations holds the way there.
-const schemaVersion = 1
+const schemaVersion = 2
 
 // migrations[n] leads from version n to n+1.
-var migrations = [schemaVersion]string{schema}
+var migrations = [schemaVersion]string{schema, schema2}
 
 // migrate brings the tables to schemaVersion. Two processes that open a new
 // file at once are put in order by the write lock.
