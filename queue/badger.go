@@ -40,8 +40,9 @@ func databaseOptions(dir string, log Logger) badger.Options {
 
 // badgerCells is cells on Badger.
 type badgerCells struct {
-	db  *badger.DB
-	log *tail
+	db      *badger.DB
+	log     *tail
+	durable func() error // log.sync; a test puts a lie in its place
 }
 
 var _ cells = (*badgerCells)(nil)
@@ -78,6 +79,7 @@ func openDatabase(dir string, log Logger) (c *badgerCells, err error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("sync the database's files: %w", err), closeBadger(db))
 	}
+	c.durable = c.log.sync
 	return c, nil
 }
 
@@ -134,7 +136,7 @@ func (c *badgerCells) Write(batch []cell) (err error) {
 	if err := txn.Commit(); err != nil {
 		return fmt.Errorf("write to the database: %w", err)
 	}
-	return c.log.sync()
+	return c.durable()
 }
 
 // Close ends Badger.

@@ -3,6 +3,7 @@ package queue
 import (
 	"bufio"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -20,15 +21,20 @@ var (
 	crashRuns = flag.Int("crash.runs", 30, "how often TestCrash kills")
 )
 
+// workloadCap is of a counter that every second commit of the workload wants to
+// count, until it is full.
+const workloadCap = 300
+
 // childWorkload commits from four callers without an end and prints acked=N
 // only after Commit has said so. Each commit is a transfer that must be seen
-// whole: a payment, an entry, an amount in a capped counter.
+// whole: a payment, an entry, an amount in a counter, and a place under a cap.
 func childWorkload() {
 	s, err := Open(Options{Dir: os.Getenv("QUEUE_DIR"), Master: testMaster})
 	if err != nil {
 		fmt.Println("open:", err)
 		os.Exit(1)
 	}
+	lie(s, os.Getenv("QUEUE_LIE"))
 	fmt.Printf("open=%d\n", s.Head().Seq)
 	size, _ := strconv.Atoi(os.Getenv("QUEUE_SIZE")) // large ones make Badger turn to new logs
 	payment := append([]byte("amount 7"), make([]byte, size)...)
@@ -46,7 +52,16 @@ func childWorkload() {
 					c.Done, c.Event = []string{old}, []byte("stored "+id+" settled "+old)
 					c.Records = append(c.Records, Record{"settled", old, []byte("yes")})
 				}
+				var full *CapError
+				plain := c
+				if i%2 == 1 {
+					c.Counts = append(c.Counts[:1:1], Count{"capped", 1, workloadCap})
+					c.Event = append(c.Event, " capped"...)
+				}
 				done, err := s.Commit(context.Background(), c)
+				if errors.As(err, &full) {
+					done, err = s.Commit(context.Background(), plain)
+				}
 				out.Lock()
 				if err != nil {
 					fmt.Println("commit:", err)
@@ -125,44 +140,63 @@ func acknowledged(t *testing.T, dir string, after time.Duration, end func(*os.Pr
 	return acked
 }
 
-// checkWorkload does not trust Verify alone: it derives records, entries and
-// the counter from the events.
+// checkWorkload fails on what does not fit, and returns the journal's last number.
 func checkWorkload(t *testing.T, s *Store, acked map[uint64]string) uint64 {
 	t.Helper()
-	report := verify(t, s)
-	stored, settled := make(map[string]uint64), make(map[string]bool)
-	err := s.Events(1, func(e Event) error {
+	if err := workloadFits(s, acked); err != nil {
+		t.Error(err)
+	}
+	return s.Head().Seq
+}
+
+// workloadFits holds the store against what was acknowledged. It does not trust
+// Verify alone: it derives records, entries and the counters from the events.
+func workloadFits(s *Store, acked map[uint64]string) error {
+	report, err := s.Verify()
+	if err != nil {
+		return err
+	}
+	stored, settled, capped := make(map[string]uint64), make(map[string]bool), int64(0)
+	err = s.Events(1, func(e Event) error {
 		words := strings.Fields(string(e.Payload))
 		stored[words[1]] = e.Seq
-		if len(words) == 4 {
+		if words[len(words)-1] == "capped" {
+			capped++
+		}
+		if len(words) >= 4 {
 			settled[words[3]] = true
 		}
 		return nil
 	})
 	if err != nil {
-		t.Error(err)
+		return err
 	}
 	for seq, id := range acked {
 		if stored[id] != seq {
-			t.Errorf("number %d was acknowledged for %s and is lost", seq, id)
+			return fmt.Errorf("number %d was acknowledged for %s and is lost; the journal ends at %d", seq, id, report.Head.Seq)
 		}
 	}
 	waiting, err := s.Waiting(1 << 30)
 	if err != nil || len(waiting) != len(stored)-len(settled) {
-		t.Errorf("%d entries wait, want %d less %d: %v", len(waiting), len(stored), len(settled), err)
+		return fmt.Errorf("%d entries wait, want %d less %d: %w", len(waiting), len(stored), len(settled), err)
 	}
 	for _, e := range waiting {
 		if stored[e.ID] != e.Seq || settled[e.ID] || string(e.Body) != fmt.Sprintf("%s|%d", e.ID, e.Seq) {
-			t.Errorf("entry %+v does not belong here", e)
+			return fmt.Errorf("entry %+v does not belong here", e)
 		}
 	}
-	if n, err := s.Count("exposure"); n != int64(7*len(stored)) || err != nil {
-		t.Errorf("exposure %d, %v, want %d", n, err, 7*len(stored))
+	for name, want := range map[string]int64{"exposure": int64(7 * len(stored)), "capped": capped} {
+		if n, err := s.Count(name); n != want || err != nil {
+			return fmt.Errorf("counter %s is %d, %w, want %d", name, n, err, want)
+		}
+	}
+	if capped > workloadCap {
+		return fmt.Errorf("%d counted under a cap of %d", capped, workloadCap)
 	}
 	if report.Records != len(stored)+len(settled) || report.Head.Seq != uint64(len(stored)) {
-		t.Errorf("report %+v, want %d payments and %d settled", report, len(stored), len(settled))
+		return fmt.Errorf("report %+v, want %d payments and %d settled", report, len(stored), len(settled))
 	}
-	return report.Head.Seq
+	return nil
 }
 
 // A kill in the middle of a flush or a compaction leaves a table that the
