@@ -89,6 +89,11 @@ func (l *Lane) handle(ctx context.Context, m *wire.Message) error {
 
 // linkChanged tells the log what the link is doing.
 func (l *Lane) linkChanged(s uplink.Status) {
+	if c := s.Certificate; c.Problem != "" {
+		l.log.Warn().Str("problem", c.Problem).Msg("the new certificate is not taken; the last good one stays in use")
+	} else if c.Expiring {
+		l.log.Warn().Time("not_after", c.NotAfter).Msg("this terminal's certificate ends soon: replace its files")
+	}
 	if s.Up {
 		l.log.Info().Uint64("session", s.Session).Msg("wallet link is up")
 		return

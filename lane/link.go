@@ -68,31 +68,27 @@ func credentials(c WalletConfig) func() (string, string) {
 	}
 }
 
-// tlsConfig is for mqtts; nil takes the system's roots and no certificate.
-func tlsConfig(c WalletConfig) (*tls.Config, error) {
-	if c.CAFile == "" && c.CertFile == "" {
-		return nil, nil
-	}
-	config := &tls.Config{MinVersion: tls.VersionTLS13}
+// tlsFiles are for mqtts; without any the system's roots are trusted and no
+// certificate is shown. What is wrong at the start is said here; later the link
+// reads them again, and says it in its status.
+func tlsFiles(c WalletConfig) (uplink.Files, error) {
+	files := uplink.Files{CA: c.CAFile, Cert: c.CertFile, Key: c.KeyFile}
 	if c.CAFile != "" {
 		raw, err := readKeyFile("wallet.ca_file", c.CAFile)
 		if err != nil {
-			return nil, err
+			return files, err
 		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(raw) {
-			return nil, &KeyError{"wallet.ca_file", c.CAFile, "no certificate in PEM form"}
+		if !x509.NewCertPool().AppendCertsFromPEM(raw) {
+			return files, &KeyError{"wallet.ca_file", c.CAFile, "no certificate in PEM form"}
 		}
 	}
 	if c.CertFile != "" {
 		if _, err := readSecret("wallet.key_file", c.KeyFile); err != nil {
-			return nil, err
+			return files, err
 		}
-		pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
-		if err != nil {
-			return nil, &KeyError{"wallet.cert_file", c.CertFile, "certificate and key do not fit: " + err.Error()}
+		if _, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile); err != nil {
+			return files, &KeyError{"wallet.cert_file", c.CertFile, "certificate and key do not fit: " + err.Error()}
 		}
-		config.Certificates = []tls.Certificate{pair}
 	}
-	return config, nil
+	return files, nil
 }

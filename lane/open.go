@@ -231,12 +231,12 @@ func (l *Lane) openReader() error {
 }
 
 func (l *Lane) openLink(keys *wire.Terminal, handle receiver) error {
-	secure, err := tlsConfig(l.cfg.Wallet)
+	files, err := tlsFiles(l.cfg.Wallet)
 	if err != nil {
 		return err
 	}
 	l.link, err = uplink.New(uplink.Config{
-		Broker: l.cfg.Wallet.Broker, Terminal: keys, Credentials: credentials(l.cfg.Wallet), TLS: secure,
+		Broker: l.cfg.Wallet.Broker, Terminal: keys, Credentials: credentials(l.cfg.Wallet), Files: files,
 		Handle: handle, Changed: l.linkChanged, Version: l.version,
 		Waiting: func() int64 { waiting, _ := l.store.Depth(); return int64(waiting) },
 	})

@@ -18,12 +18,15 @@ type Config struct {
 	// Broker is mqtt://HOST[:1883] or mqtts://HOST[:8883], without credentials.
 	Broker   string
 	Terminal *wire.Terminal
-	// ClientID is merchant:terminal by default. A broker lets one connection
-	// per id live: bind it to the certificate there.
+	// ClientID is merchant/terminal by default, as the certificate's common name
+	// is. A broker lets one connection per id live: bind it to the certificate there.
 	ClientID string
 	// Credentials gives user name and password, asked for at every connection.
 	Credentials func() (user, password string)
-	// TLS is for mqtts; MinVersion is raised to 1.3. Nil takes the system's roots.
+	// Files are for mqtts; without any the system's roots are trusted, and no
+	// certificate is shown.
+	Files Files
+	// TLS, if not nil, takes the place of Files. MinVersion is raised to 1.3.
 	TLS *tls.Config
 	// Handle takes every verified message from the wallet, one at a time, in
 	// order of arrival. It returns nil once what matters is durable. After an
@@ -63,6 +66,7 @@ type Timing struct {
 	RetryMax    time.Duration // 30 s
 	ResendFirst time.Duration // 5 s before an entry is sent again, then doubled
 	ResendMax   time.Duration // 5 min
+	Renew       time.Duration // 1 min between looks at the files of TLS
 }
 
 // stopTime bounds a clean goodbye: publish the last state, then DISCONNECT.
@@ -82,6 +86,12 @@ func (c *Config) check() (broker, error) {
 	}
 	if c.Terminal == nil {
 		return b, errors.New("terminal: its keys are needed")
+	}
+	if (c.Files.Cert == "") != (c.Files.Key == "") {
+		return b, errors.New("files: a certificate needs its key, and a key its certificate")
+	}
+	if c.Files != (Files{}) && !b.tls {
+		return b, errors.New("files: certificates need an mqtts:// broker")
 	}
 	if k := c.Timing.KeepAlive; k != 0 && (k < time.Second || k%time.Second != 0) {
 		return b, errors.New("timing: keep_alive: want whole seconds")
@@ -127,7 +137,7 @@ func parseBroker(raw string) (broker, error) {
 func (c *Config) setDefaults() {
 	a := c.Terminal.Address()
 	if c.ClientID == "" {
-		c.ClientID = a.Merchant + ":" + a.Terminal
+		c.ClientID = a.Merchant + "/" + a.Terminal
 	}
 	if c.Handle == nil {
 		c.Handle = func(context.Context, *wire.Message) error { return nil }
@@ -173,6 +183,7 @@ func (t *Timing) setDefaults() {
 		{&t.RetryMax, 30 * time.Second},
 		{&t.ResendFirst, 5 * time.Second},
 		{&t.ResendMax, 5 * time.Minute},
+		{&t.Renew, time.Minute},
 	} {
 		if *d.field <= 0 {
 			*d.field = d.value

@@ -17,7 +17,7 @@ const maxPacket = wire.MaxMessage + 512
 
 // dial opens the connection by itself, so that no proxy from the environment
 // comes between, and guards it.
-func dial(ctx context.Context, b broker, cfg *Config) (net.Conn, error) {
+func dial(ctx context.Context, b broker, cfg *Config, secure *tls.Config) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, cfg.Timing.Connect)
 	defer cancel()
 	d := net.Dialer{
@@ -31,7 +31,7 @@ func dial(ctx context.Context, b broker, cfg *Config) (net.Conn, error) {
 	if !b.tls {
 		return &guardedConn{Conn: raw, write: cfg.Timing.Write}, nil
 	}
-	t := tls.Client(raw, tlsConfig(cfg.TLS, b.name))
+	t := tls.Client(raw, tlsConfig(secure, b.name))
 	if err := t.HandshakeContext(ctx); err != nil {
 		raw.Close()
 		return nil, fmt.Errorf("TLS with the broker: %w", err)

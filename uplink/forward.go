@@ -46,6 +46,7 @@ func (l *Link) Forward(ctx context.Context, box Outbox) error {
 		}
 		expected = l.expect(expected, entries)
 		p.keep(entries)
+		p.hurry(view.hurries)
 		wake := time.Hour
 		if view.session != nil {
 			var due []Entry
@@ -59,6 +60,7 @@ func (l *Link) Forward(ctx context.Context, box Outbox) error {
 		select {
 		case <-changed:
 		case <-view.changed:
+		case <-view.hurry:
 		case <-timer.C:
 		case <-ctx.Done():
 		}
@@ -73,12 +75,14 @@ type view struct {
 	session *session
 	heard   time.Time
 	changed <-chan struct{}
+	hurries uint64
+	hurry   <-chan struct{}
 }
 
 func (l *Link) view() view {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return view{l.session, l.presence.heardAt, l.changed}
+	return view{l.session, l.presence.heardAt, l.changed, l.hurries, l.hurry}
 }
 
 // sendAll publishes in order, then waits for the PUBACKs. What fails is sent

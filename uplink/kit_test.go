@@ -273,6 +273,10 @@ func startRelay(t *testing.T, target string) *uplinktest.Relay {
 	return r
 }
 
+func contextFor(t *testing.T, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(t.Context(), d)
+}
+
 // eventually waits for a condition.
 func eventually(t *testing.T, within time.Duration, what string, ok func() bool) {
 	t.Helper()

@@ -32,8 +32,9 @@ var ErrDown = errors.New("the link to the wallet is down")
 
 // Link is the terminal's end. Its methods may be called from any goroutine.
 type Link struct {
-	cfg    Config
-	broker broker
+	cfg      Config
+	broker   broker
+	identity *identity // nil without files
 
 	mu       sync.Mutex
 	running  bool
@@ -44,6 +45,10 @@ type Link struct {
 	open     map[wire.ID]*question // sent, and not answered or given up
 	changed  chan struct{}         // closed and replaced when the session changes
 	random   *mathrand.Rand        // jitter
+	asking   int                   // questions of Ask that are open
+	asked    time.Time             // when the last of them ended
+	hurries  uint64                // calls of SyncNow
+	hurry    chan struct{}         // closed and replaced by SyncNow
 }
 
 // question is a message that the wallet may answer.
@@ -60,7 +65,7 @@ func New(cfg Config) (*Link, error) {
 	}
 	cfg.setDefaults()
 	now := time.Now()
-	return &Link{
+	l := &Link{
 		cfg:      cfg,
 		broker:   b,
 		number:   cfg.Session,
@@ -69,7 +74,13 @@ func New(cfg Config) (*Link, error) {
 		open:     map[wire.ID]*question{},
 		changed:  make(chan struct{}),
 		random:   mathrand.New(mathrand.NewPCG(cfg.Seed, 0)),
-	}, nil
+		hurry:    make(chan struct{}),
+	}
+	if b.tls && cfg.TLS == nil {
+		a := cfg.Terminal.Address()
+		l.identity = &identity{files: cfg.Files, name: a.Merchant + "/" + a.Terminal, now: cfg.Now}
+	}
+	return l, nil
 }
 
 // Run keeps the link up until ctx is done, and then returns nil within a second
@@ -100,14 +111,46 @@ func (l *Link) Run(ctx context.Context) error {
 		if time.Since(began) > l.cfg.Timing.RetryMax {
 			wait.reset() // it held for a while: this is a new story
 		}
+		if errors.Is(err, errRenew) {
+			continue
+		}
 		if t.Problem == NotAuthorised {
 			wait.exhaust() // asking more often only fills the broker's log
 		}
-		if !sleep(ctx, l.jitter(wait.next())) {
+		if !l.pause(ctx, &wait) {
 			l.setDown(&Trouble{Problem: Stopped, Text: "stopped"})
 			return nil
 		}
 	}
+}
+
+// pause waits before the next attempt to connect, or until SyncNow; false when
+// ctx was done before.
+func (l *Link) pause(ctx context.Context, wait *backoff) bool {
+	l.mu.Lock()
+	hurry := l.hurry
+	l.mu.Unlock()
+	t := time.NewTimer(l.jitter(wait.next()))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-hurry:
+		wait.reset()
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// SyncNow connects at once when the link waits to connect, and lets Forward send
+// every waiting entry now, whatever its delay. It waits for nothing.
+func (l *Link) SyncNow() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hurries++
+	close(l.hurry)
+	l.hurry = make(chan struct{})
 }
 
 // connection is one connection from dialling to its end. It returns why it ended.
@@ -147,8 +190,15 @@ func (l *Link) Ask(ctx context.Context, kind wire.Kind, id wire.ID, jws []byte) 
 		return nil, fmt.Errorf("ask %s: the same message is being asked already", kind)
 	}
 	l.open[id] = q
+	l.asking++
 	l.mu.Unlock()
 	defer l.forget(id, q)
+	defer func() {
+		l.mu.Lock()
+		l.asking--
+		l.asked = time.Now()
+		l.mu.Unlock()
+	}()
 	sent := make(chan error, 1)
 	// Aside, because the library may block for the time of a write, and because
 	// the answer may overtake the PUBACK. It ends with the context, or that write.
@@ -221,16 +271,4 @@ func randomID() wire.ID {
 	id[6] = id[6]&0x0f | 0x40
 	id[8] = id[8]&0x3f | 0x80
 	return id
-}
-
-// sleep waits for d; false when ctx was done before.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -1,6 +1,7 @@
 package uplink_test
 
 import (
+	"crypto/tls"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,12 @@ import (
 // connectDesk attaches a desk to a real broker, as a client of its own.
 func connectDesk(t *testing.T, url string, d *desk) mqtt.Client {
 	t.Helper()
+	return connectSecureDesk(t, url, nil, d)
+}
+
+// connectSecureDesk does it over TLS; paho wants ssl:// for that.
+func connectSecureDesk(t *testing.T, url string, secure *tls.Config, d *desk) mqtt.Client {
+	t.Helper()
 	type in struct {
 		topic   string
 		payload []byte
@@ -24,7 +31,7 @@ func connectDesk(t *testing.T, url string, d *desk) mqtt.Client {
 	work := make(chan in, 1024)
 	stop := make(chan struct{})
 	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(url).SetClientID("desk").SetProtocolVersion(4).
-		SetAutoReconnect(false).SetWriteTimeout(time.Second).
+		SetAutoReconnect(false).SetWriteTimeout(time.Second).SetTLSConfig(secure).
 		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) {
 			select {
 			case work <- in{m.Topic(), m.Payload()}:

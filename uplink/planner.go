@@ -24,6 +24,7 @@ type planner struct {
 	timing  Timing
 	jitter  func(time.Duration) time.Duration
 	session uint64
+	hurries uint64
 	reach   int // how many entries to read
 	flights map[wire.ID]*flight
 }
@@ -52,16 +53,30 @@ func (p *planner) keep(waiting []Entry) {
 	}
 }
 
+// hurry makes every flight due when SyncNow was called since the last time.
+func (p *planner) hurry(calls uint64) {
+	if calls == p.hurries {
+		return
+	}
+	p.hurries = calls
+	p.again(time.Time{})
+}
+
+// again makes every flight due at the given time, as if nothing had been sent.
+func (p *planner) again(at time.Time) {
+	for _, f := range p.flights {
+		f.sent, f.next = time.Time{}, at
+		f.delay.reset()
+	}
+}
+
 // plan gives the entries to send now on the given session, in order, and how long
 // to wait if nothing else happens. heard is when the wallet last answered anything.
 func (p *planner) plan(now time.Time, waiting []Entry, session uint64, heard time.Time) (due []Entry, wake time.Duration) {
 	if session != p.session {
 		// Whatever was under way on the old connection may be lost.
 		p.session = session
-		for _, f := range p.flights {
-			f.sent, f.next = time.Time{}, now
-			f.delay.reset()
-		}
+		p.again(now)
 	}
 	held := 0
 	for _, f := range p.flights {

@@ -35,6 +35,7 @@ type session struct {
 	link    *Link
 	number  uint64
 	since   time.Time
+	shown   *credential // nil without files
 	client  mqtt.Client
 	inbound chan mqtt.Message
 	lost    chan struct{} // closed when the connection is over
@@ -43,7 +44,7 @@ type session struct {
 	worker  sync.WaitGroup
 	stop    context.CancelFunc // of the worker
 
-	saidGoodbye bool // by serve, read by close after it
+	saidGoodbye bool // by serve, read by close after it: no will is wanted
 
 	mu   sync.Mutex
 	conn net.Conn // nil before it is dialled
@@ -131,7 +132,15 @@ func (s *session) options(ctx context.Context, will []byte, dialError chan<- err
 // dial remembers the connection: the library gives no way to leave one that
 // waits for CONNACK.
 func (s *session) dial(ctx context.Context) (net.Conn, error) {
-	conn, err := dial(ctx, s.link.broker, &s.link.cfg)
+	secure := s.link.cfg.TLS
+	if s.link.identity != nil {
+		shown, err := s.link.identity.load()
+		if err != nil {
+			return nil, err
+		}
+		s.shown, secure = shown, shown.config
+	}
+	conn, err := dial(ctx, s.link.broker, &s.link.cfg, secure)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,8 @@ func (s *session) serve(ctx context.Context) error {
 	defer echo.Stop()
 	state := time.NewTicker(s.link.cfg.Timing.State)
 	defer state.Stop()
+	renewal := newRenewal(s)
+	defer renewal.ticker.Stop()
 	err := s.echo(ctx)
 	for err == nil && ctx.Err() == nil {
 		select {
@@ -21,6 +23,11 @@ func (s *session) serve(ctx context.Context) error {
 			err = s.echo(ctx)
 		case <-state.C:
 			err = s.publishState(ctx, true)
+		case <-renewal.ticker.C:
+			if renewal.due(time.Now()) {
+				s.saidGoodbye = true // DISCONNECT, no will: we are back at once
+				return errRenew
+			}
 		case <-s.lost:
 			return s.why
 		case <-ctx.Done():

@@ -43,6 +43,8 @@ type Status struct {
 	Session   uint64
 	Heard     time.Time // when the wallet last answered; zero: never
 	Connected bool
+	// Certificate of this terminal, when Files name one.
+	Certificate Certificate
 	// Dropped counts messages that were not the wallet's to us, Unhandled those
 	// that the handler could not take; LastDropped says why the last was.
 	Dropped, Unhandled int64
@@ -72,6 +74,7 @@ func (l *Link) statusLocked() Status {
 	s.Session = l.number
 	s.Heard = l.presence.heardAt
 	s.Connected = l.presence.connected(time.Now())
+	s.Certificate = l.identity.status()
 	return s
 }
 

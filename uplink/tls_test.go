@@ -1,118 +1,192 @@
 package uplink_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
-	"net"
 	"os"
-	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"tapkeeper/uplink"
 	"tapkeeper/uplink/uplinktest"
+	"tapkeeper/uplink/wire"
 )
 
-// authority signs certificates for a test.
-type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	pem  []byte
+const terminalName = "noodle-bar/till-1" // the certificate's common name
+
+func (p parties) startDesk(t *testing.T, m *uplinktest.Process, a *uplinktest.Authority) *desk {
+	t.Helper()
+	d := newDesk(t, p.wallet)
+	connectSecureDesk(t, "ssl://"+m.WalletAddr(), a.Client(a.Issue("wallet", 0)), d)
+	return d
 }
 
-func newAuthority(t *testing.T) *authority {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test CA"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
-	der, err := x509.CreateCertificate(rand.Reader, tpl, tpl, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &authority{cert, key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}
+func filesOf(a *uplinktest.Authority, id uplinktest.Identity) uplink.Files {
+	return uplink.Files{CA: a.CAFile, Cert: id.CertFile, Key: id.KeyFile}
 }
 
-// issue writes a certificate for 127.0.0.1 and its key into dir.
-func (a *authority) issue(t *testing.T, dir, name string) (certFile, keyFile string) {
+// verdict waits until the link is up or has failed once.
+func verdict(t *testing.T, l *uplink.Link) uplink.Status {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tpl := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
-	der, err := x509.CreateCertificate(rand.Reader, tpl, a.cert, key.Public(), a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certFile, keyFile = filepath.Join(dir, name+".pem"), filepath.Join(dir, name+".key")
-	for file, block := range map[string]*pem.Block{
-		certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: keyDER}} {
-		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return certFile, keyFile
+	eventually(t, 20*time.Second, "a verdict", func() bool {
+		s := l.Status()
+		return s.Up || s.Attempts > 0 && s.Problem != uplink.Stopped
+	})
+	return l.Status()
 }
 
 func TestMosquittoTLS(t *testing.T) {
 	p := newParties(t)
 	noLeaks(t)
-	ca, dir := newAuthority(t), t.TempDir()
-	caFile := filepath.Join(dir, "ca.pem")
-	if err := os.WriteFile(caFile, ca.pem, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cert, key := ca.issue(t, dir, "broker")
-	m := uplinktest.Mosquitto(t, "allow_anonymous true", "cafile "+caFile, "certfile "+cert, "keyfile "+key,
-		"require_certificate true", "tls_version tlsv1.3")
-	clientCert, clientKey := ca.issue(t, dir, "till-1")
-	pair, err := tls.LoadX509KeyPair(clientCert, clientKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(ca.cert)
-	late := func() time.Time { return time.Now().Add(48 * time.Hour) }
+	a := uplinktest.NewAuthority(t)
+	m := uplinktest.SecureMosquitto(t, a)
+	good := a.Client(a.Issue(terminalName, 0))
+	late := func() time.Time { return time.Now().AddDate(2, 0, 0) }
 	for _, c := range []struct {
 		name   string
 		config *tls.Config
 		want   uplink.Problem
 	}{
-		{"good", &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}}, uplink.None},
-		{"no client certificate", &tls.Config{RootCAs: roots}, uplink.TLSFailed},
-		{"unknown authority", &tls.Config{RootCAs: x509.NewCertPool(), Certificates: []tls.Certificate{pair}}, uplink.TLSFailed},
-		{"clock two days late", &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}, Time: late}, uplink.TLSFailed},
-		{"other name", &tls.Config{RootCAs: roots, ServerName: "pay.example", Certificates: []tls.Certificate{pair}}, uplink.TLSFailed},
+		{"good", good, uplink.None},
+		{"no client certificate", &tls.Config{RootCAs: a.Roots}, uplink.TLSFailed},
+		{"unknown authority", &tls.Config{RootCAs: x509.NewCertPool(), Certificates: good.Certificates}, uplink.TLSFailed},
+		{"clock two years late", &tls.Config{RootCAs: a.Roots, Certificates: good.Certificates, Time: late}, uplink.TLSFailed},
+		{"other name", &tls.Config{RootCAs: a.Roots, ServerName: "pay.example", Certificates: good.Certificates}, uplink.TLSFailed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			l := start(t, uplink.Config{Broker: "mqtts://" + m.Addr(), Terminal: p.terminal, TLS: c.config}, nil)
-			eventually(t, 5*time.Second, "a verdict", func() bool { s := l.Status(); return s.Up || s.Attempts > 0 && s.Problem != uplink.Stopped })
-			s := l.Status()
+			l := start(t, uplink.Config{Broker: m.URL(), Terminal: p.terminal, TLS: c.config}, nil)
+			s := verdict(t, l)
 			if s.Problem != c.want || s.Up != (c.want == uplink.None) {
 				t.Errorf("got %q %q, want %q", s.Problem, s.Text, c.want)
 			}
 			t.Log(s.Text)
 		})
 	}
+}
+
+// A certificate that is not this terminal's, or has ended, is named before the
+// broker is asked; one that ends within 30 days is warned about and used.
+func TestFilesOfTLSAreJudged(t *testing.T) {
+	p := newParties(t)
+	noLeaks(t)
+	a := uplinktest.NewAuthority(t)
+	m := uplinktest.SecureMosquitto(t, a)
+	other := filesOf(a, a.Issue("noodle-bar/till-2", 0))
+	ended := filesOf(a, a.Issue(terminalName, -time.Minute))
+	for _, c := range []struct {
+		name, text string
+		files      uplink.Files
+	}{
+		{"another terminal's", `is for "noodle-bar/till-2", this terminal is "noodle-bar/till-1"`, other},
+		{"ended", "has ended on", ended},
+		{"not there", "no such file", uplink.Files{CA: a.CAFile, Cert: "/nowhere.pem", Key: "/nowhere.key"}},
+		{"not a certificate", "holds no certificate", uplink.Files{CA: ended.Key}},
+	} {
+		l := start(t, uplink.Config{Broker: m.URL(), Terminal: p.terminal, Files: c.files}, nil)
+		if s := verdict(t, l); s.Problem != uplink.TLSFailed || !strings.Contains(s.Text, c.text) {
+			t.Errorf("%s: %q %q, want %q", c.name, s.Problem, s.Text, c.text)
+		}
+	}
+	for days, expiring := range map[time.Duration]bool{29: true, 31: false} {
+		files := filesOf(a, a.Issue(terminalName, days*24*time.Hour))
+		l := start(t, uplink.Config{Broker: m.URL(), Terminal: p.terminal, Files: files}, nil)
+		if s := verdict(t, l); !s.Up || s.Certificate.Expiring != expiring || s.Certificate.NotAfter.IsZero() {
+			t.Errorf("%d days ahead: up %v, %+v", days, s.Up, s.Certificate)
+		}
+	}
+	for files, want := range map[uplink.Files]string{{Cert: "a"}: "needs its key", {CA: "a"}: "mqtts"} {
+		_, err := uplink.New(uplink.Config{Broker: "mqtt://127.0.0.1", Terminal: p.terminal, Files: files})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want %q", files, err, want)
+		}
+	}
+}
+
+// New files are taken without a restart, in a moment without a question, and
+// without a will; files that do not fit together change nothing.
+func TestCertificateIsRenewed(t *testing.T) {
+	p := newParties(t)
+	noLeaks(t)
+	a := uplinktest.NewAuthority(t)
+	m := uplinktest.SecureMosquitto(t, a)
+	d := p.startDesk(t, m, a)
+	id := a.Issue(terminalName, 10*24*time.Hour)
+	timing := quick()
+	timing.Renew = 20 * time.Millisecond
+	l := start(t, uplink.Config{Broker: m.URL(), Terminal: p.terminal, Files: filesOf(a, id), Timing: timing}, nil)
+	eventually(t, 5*time.Second, "connected", l.Connected)
+	before := l.Status()
+	if !before.Certificate.Expiring {
+		t.Fatalf("%+v", before.Certificate)
+	}
+	old, err := os.ReadFile(id.KeyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Issue(terminalName, 90*24*time.Hour) // certificate and key anew
+	renewed, err := os.ReadFile(id.KeyFile)
+	if err != nil || bytes.Equal(old, renewed) {
+		t.Fatalf("the same key: %v", err)
+	}
+	write := func(key []byte) {
+		t.Helper()
+		if err := os.WriteFile(id.KeyFile, key, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(old) // half of a change
+	eventually(t, 5*time.Second, "a problem", func() bool { return l.Status().Certificate.Problem != "" })
+	if s := l.Status(); s.Session != before.Session || !s.Up || !s.Certificate.NotAfter.Equal(before.Certificate.NotAfter) {
+		t.Errorf("half a change: %+v", s)
+	}
+	write(renewed)
+	eventually(t, 15*time.Second, "renewed", func() bool {
+		s := l.Status()
+		return s.Up && s.Session > before.Session && !s.Certificate.Expiring && s.Certificate.Problem == ""
+	})
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, s := range d.states {
+		if !s.Online {
+			t.Errorf("the wallet heard that the terminal is gone: %+v", s)
+		}
+	}
+}
+
+// A question that waits is not cut off by a renewal.
+func TestRenewalWaitsForACalmMoment(t *testing.T) {
+	p := newParties(t)
+	noLeaks(t)
+	a := uplinktest.NewAuthority(t)
+	m := uplinktest.SecureMosquitto(t, a)
+	d := p.startDesk(t, m, a)
+	d.mu.Lock()
+	d.silent = func(m *wire.Message) bool { return m.Kind == wire.KindQuery }
+	d.mu.Unlock()
+	id := a.Issue(terminalName, 0)
+	timing := quick()
+	timing.Renew = 10 * time.Millisecond
+	l := start(t, uplink.Config{Broker: m.URL(), Terminal: p.terminal, Files: filesOf(a, id), Timing: timing}, nil)
+	eventually(t, 5*time.Second, "connected", l.Connected)
+	session := l.Status().Session
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		ctx, cancel := contextFor(t, time.Second)
+		defer cancel()
+		qid := newID()
+		jws, err := p.terminal.Seal(wire.Header{ID: qid, Time: time.Now()}, wire.Query{PaymentID: newID()})
+		if err == nil {
+			_, _ = l.Ask(ctx, wire.KindQuery, qid, jws)
+		}
+	}()
+	time.Sleep(50 * time.Millisecond)
+	a.Issue(terminalName, 0)
+	<-asked
+	if s := l.Status(); s.Session != session {
+		t.Errorf("renewed in the middle of a question (session %d, then %d)", session, s.Session)
+	}
+	eventually(t, 15*time.Second, "renewed after it", func() bool { return l.Status().Session > session && l.Status().Up })
 }
