@@ -38,6 +38,7 @@ const (
 	schema     = "github.com/santhosh-tekuri/jsonschema/v6"
 	serialPort = "go.bug.st/serial"
 	sqlite     = "modernc.org/sqlite"
+	pgx        = "github.com/jackc/pgx/v5"
 	sysd       = "github.com/coreos/go-systemd/v22"
 	toml       = "github.com/pelletier/go-toml/v2"
 	toxiproxy  = "github.com/Shopify/toxiproxy/v2"
@@ -90,7 +91,7 @@ var rooms = []room{
 
 	{path: "wallet", ours: append([]string{"uplink/wire", "wallet/..."}, codecs...), tests: []string{"emv/emvtest"},
 		why: "the other side shares the codecs and the wire, never the kernel, the queue or a reader: it must be able to disagree"},
-	{path: "wallet/ledger", ours: []string{"wallet/..."}, third: []string{sqlite}, why: "database drivers only here"},
+	{path: "wallet/ledger", ours: []string{"wallet/..."}, third: []string{sqlite, pgx}, why: "database drivers only here"},
 
 	{path: "terminal", ours: []string{"emv/...", "uplink/wire"}, third: []string{uuid},
 		why: "one payment; store, link and reader are interfaces that it declares"},

@@ -84,34 +84,52 @@ func (tx *Tx) post(p posting) error {
 	if p.amount < 0 || p.from == p.to {
 		return fmt.Errorf("post %s:%s: not a movement between two accounts", p.kind, p.reference)
 	}
-	from, err := tx.Account(p.from)
+	from, to, err := tx.pair(p.from, p.to)
 	if err != nil {
-		return fmt.Errorf("post %s:%s: account %q: %w", p.kind, p.reference, p.from, err)
-	}
-	to, err := tx.Account(p.to)
-	if err != nil {
-		return fmt.Errorf("post %s:%s: account %q: %w", p.kind, p.reference, p.to, err)
+		return fmt.Errorf("post %s:%s: %w", p.kind, p.reference, err)
 	}
 	if from.Currency != to.Currency {
 		return fmt.Errorf("post %s:%s: from %s to %s", p.kind, p.reference, from.Currency, to.Currency)
 	}
-	lines := [2]struct {
-		account string
-		amount  int64
-	}{{p.from, -p.amount}, {p.to, p.amount}}
-	for n, line := range lines {
-		err := tx.exec(ErrExists, `INSERT INTO movements (posting, line, payment, kind, account, currency, amount_minor, posted_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (posting, line) DO NOTHING`,
-			p.kind+":"+p.reference, n, p.payment, p.kind, line.account, from.Currency, line.amount, stamp(p.at))
-		if err != nil {
-			return err
-		}
-		err = tx.exec(ErrNone, `UPDATE accounts SET balance_minor = balance_minor + $1 WHERE id = $2`, line.amount, line.account)
-		if err != nil {
-			return err
-		}
+	inserted, err := tx.changed(`INSERT INTO movements (posting, line, payment, kind, account, currency, amount_minor, posted_at)
+		VALUES ($1, 0, $2, $3, $4, $6, 0 - $7, $8), ($1, 1, $2, $3, $5, $6, $7, $8) ON CONFLICT (posting, line) DO NOTHING`,
+		p.kind+":"+p.reference, p.payment, p.kind, p.from, p.to, from.Currency, p.amount, stamp(p.at))
+	if err != nil {
+		return err
 	}
-	return nil
+	if inserted != 2 {
+		return ErrExists
+	}
+	moved, err := tx.changed(`UPDATE accounts SET balance_minor = balance_minor + CASE WHEN id = $1 THEN 0 - $3 ELSE $3 END WHERE id IN ($1, $2)`,
+		p.from, p.to, p.amount)
+	if err == nil && moved != 2 {
+		err = ErrNone
+	}
+	return err
+}
+
+// pair reads two accounts.
+func (tx *Tx) pair(first, second string) (a, b Account, err error) {
+	err = tx.rows(func(r *sql.Rows) error {
+		var read Account
+		if err := r.Scan(read.fields()...); err != nil {
+			return err
+		}
+		if read.ID == first {
+			a = read
+		} else {
+			b = read
+		}
+		return nil
+	}, `SELECT `+accountColumns+` FROM accounts WHERE id IN ($1, $2)`, first, second)
+	switch {
+	case err != nil:
+	case a.ID == "":
+		err = fmt.Errorf("account %q: %w", first, ErrNone)
+	case b.ID == "":
+		err = fmt.Errorf("account %q: %w", second, ErrNone)
+	}
+	return a, b, err
 }
 
 // stamp is how times are written: RFC 3339, UTC, so that text order is time order.

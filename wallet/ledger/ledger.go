@@ -6,7 +6,11 @@
 // all, that a posting adds up to zero, that money is taken at most once for a
 // payment id (a primary key, not a check), and that a repeated message can be
 // given the very bytes that answered it first. What was committed survives
-// kill -9 and a restart.
+// kill -9 and a restart. Updates that wait at the same time share one commit,
+// and so one sync of the disk.
+//
+// One machine keeps its books in a SQLite file, a fleet in PostgreSQL; the
+// tables and the promises are the same, and Open is told by the name.
 //
 // It does not judge: who may pay, which record is genuine and what is answered
 // is decided by wallet/backend. It reads no clock and draws no random numbers.
@@ -17,19 +21,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
-	"net/url"
-	"os"
-
-	_ "modernc.org/sqlite" // the database driver "sqlite", without cgo
-)
-
-const (
-	// busyMS is how long a writer waits for another process's commit. A commit
-	// takes one fsync; ten seconds of waiting means that the other one is stuck.
-	busyMS = 10_000
-	// readersMax bounds open snapshots: each costs a connection and holds back the checkpoint.
-	readersMax = 4
+	"strings"
+	"sync"
 )
 
 // ErrNone says that the row asked for does not exist.
@@ -39,115 +32,105 @@ var ErrNone = errors.New("not in the ledger")
 var ErrExists = errors.New("already in the ledger")
 
 // Ledger is an open book. Its methods may be called concurrently, also by
-// several processes on one file: there is one writer at a time.
+// several processes on one file or one database.
 type Ledger struct {
-	write *sql.DB
-	read  *sql.DB
+	store store
+	turns chan struct{} // held while a group is written
+
+	mu      sync.Mutex
+	waiting []*waiter
+}
+
+// store is a database: the only part that differs between SQLite and PostgreSQL.
+type store interface {
+	// update runs fn in one transaction that nobody else's changes to keys (nil:
+	// to anything) can come between, and commits. It may run fn again after a
+	// conflict; with an error nothing of it is kept, or nobody knows.
+	update(ctx context.Context, keys []string, fn func(*Tx) error) error
+	view(ctx context.Context, fn func(*Tx) error) error
+	writers() int // how many updates can go on at once
+	Close() error
 }
 
 // Tx is the ledger seen from inside one Update or View. It is valid only until
 // that returns and belongs to one goroutine.
 type Tx struct {
-	ctx context.Context
-	sql *sql.Tx
+	ctx  context.Context
+	sql  runner
+	lock func(key string) error // nil where there is one writer anyway
 }
 
-// Open opens the ledger file at path and creates it, and its tables, when they
-// are missing. A file written by a newer version is refused.
-func Open(ctx context.Context, path string) (*Ledger, error) {
-	if err := create(path); err != nil {
-		return nil, fmt.Errorf("open ledger %s: %w", path, err)
+// after waits until nobody else is between the same call and his commit. It is
+// for what few updates do and none knows beforehand.
+func (tx *Tx) after(key string) error {
+	if tx.lock == nil {
+		return nil
 	}
-	write, err := sql.Open("sqlite", dsn(path, "immediate"))
+	return tx.lock(key)
+}
+
+// runner runs statements inside a transaction.
+type runner interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// Open opens the ledger: postgres://… is a database of a PostgreSQL server, any
+// other name the path of a SQLite file, which is created when it is missing.
+// Missing tables are made; tables of a newer version are refused.
+func Open(ctx context.Context, name string) (*Ledger, error) {
+	open, shown := openSQLite, name
+	if strings.HasPrefix(name, "postgres://") || strings.HasPrefix(name, "postgresql://") {
+		open, shown = openPostgres, "on PostgreSQL" // the name may hold a password
+	}
+	s, err := open(ctx, name)
 	if err != nil {
-		return nil, fmt.Errorf("open ledger %s: %w", path, err)
+		return nil, fmt.Errorf("open ledger %s: %w", shown, err)
 	}
-	write.SetMaxOpenConns(1)
-	read, err := sql.Open("sqlite", dsn(path, "deferred")+"&_pragma=query_only(1)")
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open ledger %s: %w", path, err), write.Close())
-	}
-	read.SetMaxOpenConns(readersMax)
-	l := &Ledger{write: write, read: read}
+	l := &Ledger{store: s, turns: make(chan struct{}, s.writers())}
 	if err := l.Update(ctx, migrate); err != nil {
-		return nil, errors.Join(fmt.Errorf("open ledger %s: %w", path, err), l.Close())
+		return nil, errors.Join(fmt.Errorf("open ledger %s: %w", shown, err), l.Close())
 	}
 	return l, nil
 }
 
-// create makes a new file that only its owner may read: it tells who paid
-// where. A file that is there is not touched; closing a descriptor of it would
-// drop the locks that this process holds on it.
-func create(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return f.Close()
-}
-
-// dsn asks for a write-ahead log with a sync at every commit: the answer that
-// follows the commit must not be able to outlive it.
-func dsn(path, lock string) string {
-	return fmt.Sprintf("file:%s?_txlock=%s&_pragma=busy_timeout(%d)&_pragma=journal_mode(wal)"+
-		"&_pragma=synchronous(full)&_pragma=foreign_keys(1)", (&url.URL{Path: path}).EscapedPath(), lock, busyMS)
-}
-
 // Close ends all connections. Nothing committed is lost without it.
-func (l *Ledger) Close() error {
-	return errors.Join(l.read.Close(), l.write.Close())
-}
-
-// Update runs fn with the only right to write and commits what it did. When fn
-// fails nothing is kept. When Update itself fails after fn succeeded, the
-// outcome is unknown: run it again, every operation may be repeated.
-func (l *Ledger) Update(ctx context.Context, fn func(*Tx) error) error {
-	return in(ctx, l.write, fn)
-}
+func (l *Ledger) Close() error { return l.store.Close() }
 
 // View runs fn on one consistent state of the ledger. Writing fails.
 func (l *Ledger) View(ctx context.Context, fn func(*Tx) error) error {
-	return in(ctx, l.read, fn)
-}
-
-func in(ctx context.Context, db *sql.DB, fn func(*Tx) error) error {
-	dbTx, err := db.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("begin: %w", err)
-	}
-	defer dbTx.Rollback() // after a commit this does nothing
-	if err := fn(&Tx{ctx: ctx, sql: dbTx}); err != nil {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := dbTx.Commit(); err != nil {
-		return fmt.Errorf("commit: %w", err)
-	}
-	return nil
+	return l.store.view(context.WithoutCancel(ctx), fn) // a cut statement would cost the connection
 }
 
 // exec runs a statement that must change exactly one row.
 func (tx *Tx) exec(missing error, query string, args ...any) error {
-	result, err := tx.sql.ExecContext(tx.ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	n, err := result.RowsAffected()
-	if err != nil {
-		return err
-	}
-	if n != 1 {
+	n, err := tx.changed(query, args...)
+	if err == nil && n != 1 {
 		return missing
 	}
-	return nil
+	return err
 }
 
-// row reads one row; none is ErrNone.
+// changed runs a statement and says how many rows it changed.
+func (tx *Tx) changed(query string, args ...any) (int64, error) {
+	result, err := tx.sql.ExecContext(tx.ctx, query, args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// row reads one row, the last when there are more; none is ErrNone.
 func (tx *Tx) row(dest []any, query string, args ...any) error {
-	err := tx.sql.QueryRowContext(tx.ctx, query, args...).Scan(dest...)
-	if errors.Is(err, sql.ErrNoRows) {
+	none := true
+	err := tx.rows(func(r *sql.Rows) error {
+		none = false
+		return r.Scan(dest...)
+	}, query, args...)
+	if err == nil && none {
 		return ErrNone
 	}
 	return err

@@ -4,20 +4,30 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"tapkeeper/wallet/ledger/ledgertest"
 )
 
 var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
+func TestMain(m *testing.M) { os.Exit(ledgertest.Main(m)) }
+
+// each runs a test over both kinds of ledger.
+func each(t *testing.T, test func(t *testing.T, l *Ledger)) {
+	ledgertest.Each(t, func(t *testing.T, name string) { test(t, open(t, name)) })
+}
+
 // open makes a ledger with one payer of 100.00 and one merchant, and checks it when the test ends.
-func open(t *testing.T) *Ledger {
+func open(t testing.TB, name string) *Ledger {
 	t.Helper()
-	l, err := Open(t.Context(), filepath.Join(t.TempDir(), "ledger.db"))
+	l, err := Open(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +50,7 @@ func accounts(tx *Tx) error {
 		tx.Fund("first", "funding", "alice", 10000, noon))
 }
 
-func sound(t *testing.T, l *Ledger) {
+func sound(t testing.TB, l *Ledger) {
 	t.Helper()
 	findings, err := l.Check(context.Background())
 	if err != nil || len(findings) != 0 {
@@ -48,7 +58,7 @@ func sound(t *testing.T, l *Ledger) {
 	}
 }
 
-func update(t *testing.T, l *Ledger, fn func(*Tx) error) {
+func update(t testing.TB, l *Ledger, fn func(*Tx) error) {
 	t.Helper()
 	if err := l.Update(t.Context(), fn); err != nil {
 		t.Fatal(err)
@@ -60,7 +70,7 @@ func payment(n byte, amount int64) Payment {
 		BusinessDay: "2026-11-24", Sequence: uint64(n), Account: "alice", WalletRef: string('a' + rune(n))}
 }
 
-func balance(t *testing.T, l *Ledger, id string) int64 {
+func balance(t testing.TB, l *Ledger, id string) int64 {
 	t.Helper()
 	var a Account
 	err := l.View(t.Context(), func(tx *Tx) (err error) { a, err = tx.Account(id); return err })
@@ -100,8 +110,8 @@ func TestPaymentLife(t *testing.T) {
 		"refund after the reversal":   {[]step{{take, nil}, {reverse, nil}, {refund("a", 1), ErrNone}}, 10000, Reversed},
 		"nothing known, nothing owed": {[]step{{reverse, ErrNone}, {refund("a", 1), ErrNone}, {take, nil}}, 7000, Taken},
 	} {
-		t.Run(name, func(t *testing.T) {
-			l := open(t)
+		each(t, func(t *testing.T, l *Ledger) {
+			t.Log(name)
 			for n, s := range c.steps {
 				if err := l.Update(t.Context(), s.do); !errors.Is(err, s.want) {
 					t.Fatalf("step %d: %v, want %v", n, err, s.want)
@@ -121,8 +131,9 @@ func TestPaymentLife(t *testing.T) {
 	}
 }
 
-func TestFailedUpdateKeepsNothing(t *testing.T) {
-	l := open(t)
+func TestFailedUpdateKeepsNothing(t *testing.T) { each(t, testFailedUpdateKeepsNothing) }
+
+func testFailedUpdateKeepsNothing(t *testing.T, l *Ledger) {
 	stop := errors.New("stop")
 	err := l.Update(t.Context(), func(tx *Tx) error {
 		return errors.Join(tx.Take(payment(1, 3000), "shop", noon), tx.Remember(Message{ID: "1", Sequence: 1}, noon), stop)
@@ -139,8 +150,9 @@ func TestFailedUpdateKeepsNothing(t *testing.T) {
 	}
 }
 
-func TestPostingRefusals(t *testing.T) {
-	l := open(t)
+func TestPostingRefusals(t *testing.T) { each(t, testPostingRefusals) }
+
+func testPostingRefusals(t *testing.T, l *Ledger) {
 	for name, fn := range map[string]func(*Tx) error{
 		"other currency":   func(tx *Tx) error { return tx.Take(payment(1, 1), "abroad", noon) },
 		"no such account":  func(tx *Tx) error { return tx.Take(payment(1, 1), "nobody", noon) },
@@ -162,8 +174,9 @@ func TestPostingRefusals(t *testing.T) {
 }
 
 // At most once, also when everybody takes the same payment at the same time.
-func TestConcurrentTaking(t *testing.T) {
-	l := open(t)
+func TestConcurrentTaking(t *testing.T) { each(t, testConcurrentTaking) }
+
+func testConcurrentTaking(t *testing.T, l *Ledger) {
 	const workers, ids = 8, 10
 	var wg sync.WaitGroup
 	taken := make([]int, workers)
@@ -202,8 +215,8 @@ func TestCheckFinds(t *testing.T) {
 		"net movement":            `UPDATE payments SET state = 'reversed'`,
 		"refunds do not add up":   `UPDATE payments SET refunded_minor = 1`,
 	} {
-		t.Run(want, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "ledger.db")
+		ledgertest.Each(t, func(t *testing.T, path string) {
+			t.Log(want)
 			l, err := Open(t.Context(), path)
 			if err != nil {
 				t.Fatal(err)
@@ -222,7 +235,15 @@ func TestCheckFinds(t *testing.T) {
 }
 
 func TestOpenRefusesNewerSchema(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "a ledger?.db") // a name that a careless DSN would cut
+	ledgertest.Each(t, testNewerSchema)
+}
+
+func testNewerSchema(t *testing.T, path string) {
+	driver, source := "pgx", path
+	if !strings.HasPrefix(path, "postgres") {
+		path = filepath.Join(t.TempDir(), "a ledger?.db") // a name that a careless DSN would cut
+		driver, source = "sqlite", dsn(path)
+	}
 	for range 2 {
 		l, err := Open(t.Context(), path)
 		if err != nil {
@@ -230,7 +251,7 @@ func TestOpenRefusesNewerSchema(t *testing.T) {
 		}
 		l.Close()
 	}
-	db, err := sql.Open("sqlite", dsn(path, "immediate"))
+	db, err := sql.Open(driver, source)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-func TestRowsComeBackAsWritten(t *testing.T) {
-	l := open(t)
+func TestRowsComeBackAsWritten(t *testing.T) { each(t, testRowsComeBackAsWritten) }
+
+func testRowsComeBackAsWritten(t *testing.T, l *Ledger) {
 	term := Terminal{"m1", "t1", "Tea House", "TERM0001", "kid", "key", "shop"}
 	device := Device{ID: [8]byte{1, 0xAB}, Account: "alice", Kind: 1, KVN: 2, Status: DeviceActive, SignKey: "02", AgreeKey: "03", Epoch: 3}
 	mark := Mark{device.ID, 0xFFFF, [32]byte{1}, [16]byte{2}}
@@ -61,15 +62,17 @@ func TestRowsComeBackAsWritten(t *testing.T) {
 }
 
 // Messages without a number never stand in each other's way.
-func TestUnnumberedMessages(t *testing.T) {
-	l := open(t)
+func TestUnnumberedMessages(t *testing.T) { each(t, testUnnumberedMessages) }
+
+func testUnnumberedMessages(t *testing.T, l *Ledger) {
 	update(t, l, func(tx *Tx) error {
 		return errors.Join(tx.Remember(Message{ID: "a"}, noon), tx.Remember(Message{ID: "b"}, noon))
 	})
 }
 
-func TestAllowanceReturns(t *testing.T) {
-	l := open(t)
+func TestAllowanceReturns(t *testing.T) { each(t, testAllowanceReturns) }
+
+func testAllowanceReturns(t *testing.T, l *Ledger) {
 	device := [8]byte{7}
 	update(t, l, func(tx *Tx) error {
 		return errors.Join(tx.PutTap(Tap{Device: device, Epoch: 3, Index: 1, Payment: [16]byte{1}, AmountMinor: 100}),
