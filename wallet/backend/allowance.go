@@ -1,8 +1,8 @@
 package backend
 
 import (
-	"errors"
 	"fmt"
+	"slices"
 
 	"tapkeeper/emv/cert"
 	"tapkeeper/emv/channel"
@@ -29,15 +29,15 @@ func (x *Examined) judgeAllowance(tx *ledger.Tx) (Verdict, error) {
 		return failed(9, reasonAllowance), nil
 	}
 	tap := x.tap(state)
-	_, err = tx.Tap(tap.Device, tap.Epoch, tap.Index)
-	switch {
-	case err == nil:
+	near, sum, err := tx.Around(tap.Device, tap.Epoch, tap.Index)
+	if err != nil {
+		return Verdict{}, fmt.Errorf("read taps: %w", err)
+	}
+	if at := slices.IndexFunc(near, func(t ledger.Tap) bool { return t.Index == tap.Index }); at >= 0 {
 		// The ATC is new, so this is other evidence for the same step of the allowance.
 		return x.caught(tx, failed(8, reasonCounter))
-	case !errors.Is(err, ledger.ErrNone):
-		return Verdict{}, fmt.Errorf("read tap: %w", err)
 	}
-	fits, err := x.fits(tx, tap)
+	fits, err := x.fits(near, sum, tap)
 	if err != nil {
 		return Verdict{}, err
 	}
@@ -76,32 +76,18 @@ func (x *Examined) tap(s cert.State) ledger.Tap {
 
 // fits is step 10: the chain and the sums of the taps before and after, where
 // they are known, and the sum of all taps of the epoch (scheme 7.6).
-func (x *Examined) fits(tx *ledger.Tx, tap ledger.Tap) (bool, error) {
+func (x *Examined) fits(near []ledger.Tap, sum int64, tap ledger.Tap) (bool, error) {
 	grant, err := cert.ParseGrant(x.evidence.part[tagGrant])
 	if err != nil {
 		return false, fmt.Errorf("read grant: %w", err)
 	}
-	total, _ := tlv.Number(grant.Total[:])
-	sum, err := tx.EpochSum(tap.Device, tap.Epoch)
-	if err != nil {
-		return false, fmt.Errorf("add up the epoch: %w", err)
-	}
-	if sum+tap.AmountMinor > int64(total) {
+	if total, _ := tlv.Number(grant.Total[:]); sum+tap.AmountMinor > int64(total) {
 		return false, nil
 	}
-	before, err := tx.Tap(tap.Device, tap.Epoch, tap.Index-1)
-	if err == nil && !follows(before, tap) {
-		return false, nil
-	}
-	if err != nil && !errors.Is(err, ledger.ErrNone) {
-		return false, fmt.Errorf("read tap before: %w", err)
-	}
-	after, err := tx.Tap(tap.Device, tap.Epoch, tap.Index+1)
-	if err == nil && !follows(tap, after) {
-		return false, nil
-	}
-	if err != nil && !errors.Is(err, ledger.ErrNone) {
-		return false, fmt.Errorf("read tap after: %w", err)
+	for _, other := range near {
+		if other.Index < tap.Index && !follows(other, tap) || other.Index > tap.Index && !follows(tap, other) {
+			return false, nil
+		}
 	}
 	return true, nil
 }

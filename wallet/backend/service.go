@@ -89,9 +89,8 @@ type lookupError struct{ error }
 
 func (e *lookupError) Unwrap() error { return e.error }
 
-// Handle answers one message. What it changed is on disk when it returns; the
-// same message again changes nothing and gets the same bytes.
-func (s *Service) Handle(ctx context.Context, topic string, payload []byte) ([]Publication, error) {
+// handle answers one message.
+func (s *Service) handle(ctx context.Context, topic string, payload []byte) ([]Publication, error) {
 	m, err := s.wire.Open(topic, payload)
 	var data *wire.DataError
 	switch {
@@ -157,39 +156,33 @@ func (s *Service) money(ctx context.Context, m *wire.Message, p wire.Payment, re
 // once gives a known message its answer again, and posts a new one.
 func (s *Service) once(tx *ledger.Tx, m *wire.Message, c claim, x *Examined, now time.Time) ([]Publication, error) {
 	content := wire.DigestOf(m.Raw)
-	seen, err := tx.Message(m.Terminal.Merchant, m.Terminal.Terminal, m.ID.String())
-	switch {
-	case err == nil && seen.Content == content:
-		return []Publication{{seen.Topic, []byte(seen.Answer)}}, nil
-	case err == nil: // the same id with other content: nothing to keep, the id is taken
-		receipt, _, err := s.refuseContent(tx, m, c)
-		if err != nil {
-			return nil, err
-		}
-		return s.answer(m, receipt)
-	case !errors.Is(err, ledger.ErrNone):
+	id := m.ID.String()
+	seen, err := tx.Seen(m.Terminal.Merchant, m.Terminal.Terminal, id, m.Sequence)
+	if err != nil && !errors.Is(err, ledger.ErrNone) {
 		return nil, fmt.Errorf("read message log: %w", err)
 	}
-	if c.from, err = tx.Terminal(m.Terminal.Merchant, m.Terminal.Terminal); err != nil {
-		return nil, fmt.Errorf("read enrolment: %w", err)
+	known := err == nil
+	if known && seen.ID == id && seen.Content == content {
+		return []Publication{{seen.Topic, []byte(seen.Answer)}}, nil
 	}
 	var receipt wire.Receipt
 	number := m.Sequence
-	_, err = tx.Numbered(m.Terminal.Merchant, m.Terminal.Terminal, m.Sequence)
-	switch {
-	case err == nil: // a known number with other content
+	if known { // a known id or number with other content
 		receipt, number, err = s.refuseContent(tx, m, c)
-	case errors.Is(err, ledger.ErrNone):
+	} else {
 		receipt, err = s.settle(tx, m, c, x, now)
 	}
 	if err != nil {
 		return nil, err
 	}
+	if known && seen.ID == id { // nothing to keep, the id is taken
+		return s.answer(m, receipt)
+	}
 	out, err := s.answer(m, receipt)
 	if err != nil {
 		return nil, err
 	}
-	err = tx.Remember(ledger.Message{Merchant: m.Terminal.Merchant, Terminal: m.Terminal.Terminal, ID: m.ID.String(), Sequence: number,
+	err = tx.Remember(ledger.Message{Merchant: m.Terminal.Merchant, Terminal: m.Terminal.Terminal, ID: id, Sequence: number,
 		Content: content, Topic: out[0].Topic, Answer: string(out[0].Payload)}, now)
 	if err != nil {
 		return nil, fmt.Errorf("keep the answer: %w", err)

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"database/sql"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -108,23 +109,47 @@ func (tx *Tx) PutTap(t Tap) error {
 
 // Tap reads a step of an allowance; ErrNone when no terminal has delivered it.
 func (tx *Tx) Tap(device [8]byte, epoch uint32, index uint16) (Tap, error) {
-	t := Tap{Device: device, Epoch: epoch, Index: index}
-	var chain, link, evidence, payment string
-	err := tx.row([]any{&chain, &link, &evidence, &payment, &t.AmountMinor, &t.SpentMinor, &t.Returned},
-		`SELECT chain, link, evidence, payment, amount_minor, spent_minor, returned FROM taps
-		WHERE device = $1 AND epoch = $2 AND position = $3`, hexed(device[:]), epoch, index)
-	if err != nil {
-		return t, err
+	found, err := tx.taps(device, epoch, index, index)
+	if err == nil && len(found) == 0 {
+		return Tap{}, ErrNone
 	}
-	return t, errors.Join(unhex(t.Chain[:], chain), unhex(t.Link[:], link), unhex(t.Evidence[:], evidence), unhex(t.Payment[:], payment))
+	if err != nil {
+		return Tap{}, err
+	}
+	return found[0], nil
 }
 
-// EpochSum adds up the delivered taps of an epoch, those returned to the payer included.
-func (tx *Tx) EpochSum(device [8]byte, epoch uint32) (int64, error) {
-	var sum int64
-	err := tx.row([]any{&sum}, `SELECT CAST(COALESCE(SUM(amount_minor), 0) AS BIGINT) FROM taps WHERE device = $1 AND epoch = $2`,
+// Around reads a step of an allowance and those before and after it, as far as
+// terminals have delivered them, and adds up all that were delivered of the
+// epoch, those returned to the payer included.
+func (tx *Tx) Around(device [8]byte, epoch uint32, index uint16) (steps []Tap, sumMinor int64, err error) {
+	if steps, err = tx.taps(device, epoch, max(index, 1)-1, min(index, 0xFFFE)+1); err != nil {
+		return nil, 0, err
+	}
+	err = tx.row([]any{&sumMinor}, `SELECT CAST(COALESCE(SUM(amount_minor), 0) AS BIGINT) FROM taps WHERE device = $1 AND epoch = $2`,
 		hexed(device[:]), epoch)
-	return sum, err
+	return steps, sumMinor, err
+}
+
+// Taps reads the delivered steps of an epoch, in their order.
+func (tx *Tx) Taps(device [8]byte, epoch uint32) ([]Tap, error) {
+	return tx.taps(device, epoch, 0, 0xFFFF)
+}
+
+func (tx *Tx) taps(device [8]byte, epoch uint32, first, last uint16) ([]Tap, error) {
+	var all []Tap
+	err := tx.rows(func(r *sql.Rows) error {
+		t := Tap{Device: device, Epoch: epoch}
+		var chain, link, evidence, payment string
+		if err := r.Scan(&t.Index, &chain, &link, &evidence, &payment, &t.AmountMinor, &t.SpentMinor, &t.Returned); err != nil {
+			return err
+		}
+		err := errors.Join(unhex(t.Chain[:], chain), unhex(t.Link[:], link), unhex(t.Evidence[:], evidence), unhex(t.Payment[:], payment))
+		all = append(all, t)
+		return err
+	}, `SELECT position, chain, link, evidence, payment, amount_minor, spent_minor, returned FROM taps
+		WHERE device = $1 AND epoch = $2 AND position BETWEEN $3 AND $4 ORDER BY position`, hexed(device[:]), epoch, first, last)
+	return all, err
 }
 
 // ReturnAllowance gives back to the payer's allowance what the payment's taps

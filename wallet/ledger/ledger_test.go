@@ -141,7 +141,7 @@ func testFailedUpdateKeepsNothing(t *testing.T, l *Ledger) {
 	if !errors.Is(err, stop) || balance(t, l, "alice") != 10000 {
 		t.Errorf("%v, alice has %d", err, balance(t, l, "alice"))
 	}
-	err = l.View(t.Context(), func(tx *Tx) error { _, err := tx.Numbered("", "", 1); return err })
+	err = l.View(t.Context(), func(tx *Tx) error { _, err := tx.Seen("", "", "1", 1); return err })
 	if !errors.Is(err, ErrNone) {
 		t.Errorf("message kept: %v", err)
 	}

@@ -1,6 +1,9 @@
 package ledger
 
-import "time"
+import (
+	"database/sql"
+	"time"
+)
 
 // Message is a message that was answered: what came and the exact bytes that
 // went back. Content is the SHA-256 of the message as received.
@@ -14,27 +17,31 @@ type Message struct {
 	Answer   string
 }
 
-const messageColumns = `id, COALESCE(sequence, 0), content_sha256, topic, answer`
-
-// Message reads an answered message by its id; ErrNone when it is new.
-func (tx *Tx) Message(merchant, terminal, id string) (Message, error) {
-	return tx.message(merchant, terminal, `id = $3`, id)
-}
-
-// Numbered reads an answered message by its sequence number; ErrNone when the number is free.
-func (tx *Tx) Numbered(merchant, terminal string, sequence uint64) (Message, error) {
-	return tx.message(merchant, terminal, `sequence = $3`, int64(sequence))
-}
-
-func (tx *Tx) message(merchant, terminal, where string, key any) (Message, error) {
-	m := Message{Merchant: merchant, Terminal: terminal}
-	var content string
-	err := tx.row([]any{&m.ID, &m.Sequence, &content, &m.Topic, &m.Answer},
-		`SELECT `+messageColumns+` FROM messages WHERE merchant = $1 AND terminal = $2 AND `+where, merchant, terminal, key)
-	if err != nil {
-		return m, err
+// Seen reads the answered message with this id, or else the one with this
+// sequence number (0: none); ErrNone when both are free.
+func (tx *Tx) Seen(merchant, terminal, id string, sequence uint64) (Message, error) {
+	number := int64(sequence)
+	if number == 0 {
+		number = -1 // no message has it
 	}
-	return m, unhex(m.Content[:], content)
+	var found Message
+	err := tx.rows(func(r *sql.Rows) error {
+		m := Message{Merchant: merchant, Terminal: terminal}
+		var content string
+		if err := r.Scan(&m.ID, &m.Sequence, &content, &m.Topic, &m.Answer); err != nil {
+			return err
+		}
+		if found.ID == id {
+			return nil
+		}
+		found = m
+		return unhex(found.Content[:], content)
+	}, `SELECT id, COALESCE(sequence, 0), content_sha256, topic, answer FROM messages WHERE merchant = $1 AND terminal = $2 AND (id = $3 OR sequence = $4)`,
+		merchant, terminal, id, number)
+	if err == nil && found.ID == "" {
+		err = ErrNone
+	}
+	return found, err
 }
 
 // Remember logs an answered message; ErrExists when its id or number is taken.

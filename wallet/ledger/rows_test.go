@@ -22,8 +22,8 @@ func testRowsComeBackAsWritten(t *testing.T, l *Ledger) {
 		gotDevice, err2 := tx.Device(device.ID)
 		gotMark, err3 := tx.Mark(device.ID, 0xFFFF)
 		gotTap, err4 := tx.Tap(device.ID, 3, 1)
-		gotMessage, err5 := tx.Message("m1", "t1", "id-1")
-		numbered, err6 := tx.Numbered("m1", "t1", 7)
+		gotMessage, err5 := tx.Seen("m1", "t1", "id-1", 8)
+		numbered, err6 := tx.Seen("m1", "t1", "id-2", 7)
 		if gotTerm != term || gotDevice != device || gotMark != mark || gotTap != tap || gotMessage != message || numbered != message {
 			t.Errorf("%v\n%v\n%v\n%v\n%v\n%v", gotTerm, gotDevice, gotMark, gotTap, gotMessage, numbered)
 		}
@@ -50,8 +50,8 @@ func testRowsComeBackAsWritten(t *testing.T, l *Ledger) {
 		"device":        func(tx *Tx) error { _, err := tx.Device([8]byte{9}); return err },
 		"mark":          func(tx *Tx) error { _, err := tx.Mark(device.ID, 1); return err },
 		"tap":           func(tx *Tx) error { _, err := tx.Tap(device.ID, 4, 1); return err },
-		"message":       func(tx *Tx) error { _, err := tx.Message("m2", "t1", "id-1"); return err },
-		"number":        func(tx *Tx) error { _, err := tx.Numbered("m1", "t2", 7); return err },
+		"message":       func(tx *Tx) error { _, err := tx.Seen("m2", "t1", "id-1", 7); return err },
+		"number":        func(tx *Tx) error { _, err := tx.Seen("m1", "t2", "id-1", 7); return err },
 		"payment":       func(tx *Tx) error { _, err := tx.Payment([16]byte{1}); return err },
 		"device status": func(tx *Tx) error { return tx.SetDeviceStatus([8]byte{9}, DeviceBlocked) },
 	} {
@@ -80,7 +80,7 @@ func testAllowanceReturns(t *testing.T, l *Ledger) {
 			tx.ReturnAllowance([16]byte{2}), tx.ReturnAllowance([16]byte{2}), tx.ReturnAllowance([16]byte{3}))
 	})
 	err := l.View(t.Context(), func(tx *Tx) error {
-		sum, err1 := tx.EpochSum(device, 3)
+		_, sum, err1 := tx.Around(device, 3, 1)
 		returned, err2 := tx.ReturnedMinor(device, 3)
 		if sum != 140 || returned != 40 {
 			t.Errorf("sum %d, returned %d", sum, returned)

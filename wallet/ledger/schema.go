@@ -11,11 +11,14 @@ var schema string
 //go:embed schema2.sql
 var schema2 string
 
+//go:embed schema3.sql
+var schema3 string
+
 // schemaVersion rises with every change of the tables; migrations holds the way there.
-const schemaVersion = 2
+const schemaVersion = 3
 
 // migrations[n] leads from version n to n+1.
-var migrations = [schemaVersion]string{schema, schema2}
+var migrations = [schemaVersion]string{schema, schema2, schema3}
 
 // migrate brings the tables to schemaVersion. Two processes that open a new
 // file at once are put in order by the write lock.
