@@ -49,6 +49,7 @@ const (
 	cardLost                  // the card is gone, was reset, or answers no more
 	cardMute                  // something is there, and does not answer to power
 	held                      // another program has the reader or card for itself
+	denied                    // polkit does not let this user use the card, or pcscd is ending
 )
 
 var reasons = map[code]reason{
@@ -76,6 +77,9 @@ var reasons = map[code]reason{
 	codeUnsupported:  cardMute,
 
 	codeSharing: held,
+
+	codeSecurity: denied,
+	codeNoAccess: denied,
 }
 
 // why is the reason behind an error of system, link or handle.
@@ -118,7 +122,7 @@ func (c code) Error() string {
 // its number and words.
 func outward(err error) error {
 	switch why(err) {
-	case serviceLost, readerLost:
+	case serviceLost, readerLost, denied:
 		return fmt.Errorf("%w: %w", reader.ErrReaderGone, err)
 	case cardLost, cardMute:
 		return fmt.Errorf("%w: %w", reader.ErrCardGone, err)

@@ -29,7 +29,10 @@ func TestOutward(t *testing.T) {
 		{"pcscd ended", 0x80100013, reader.ErrReaderGone},
 		{"pcscd ended, later calls", 0x8010001D, reader.ErrReaderGone},
 		{"held by another program", 0x8010000B, reader.ErrBusy},
-		{"access denied", 0x80100027, nil},
+		{"not allowed by polkit", 0x8010006A, reader.ErrReaderGone},
+		{"access denied", 0x80100027, reader.ErrReaderGone},
+		{"not supported", 0x8010001F, nil},
+		{"internal error", 0x80100001, nil},
 		{"unknown number", 0x80100999, nil},
 	} {
 		err := outward(fmt.Errorf("some call: %w", tc.code))
@@ -37,6 +40,9 @@ func TestOutward(t *testing.T) {
 			if got := errors.Is(err, s); got != (s == tc.want) {
 				t.Errorf("%s: is %q = %v", tc.what, s, got)
 			}
+		}
+		if tc.want == nil && !strings.HasPrefix(err.Error(), "unexpected: ") {
+			t.Errorf("%s: %q does not say that it is unexpected", tc.what, err)
 		}
 		if !errors.Is(err, tc.code) || !strings.Contains(err.Error(), fmt.Sprintf("0x%08X", uint32(tc.code))) {
 			t.Errorf("%s: %q has lost its number", tc.what, err)

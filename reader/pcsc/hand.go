@@ -176,7 +176,7 @@ func (g *grip) disconnect() reply {
 
 // check drops a context that will never answer again.
 func (g *grip) check(err error) {
-	if why(err) == serviceLost {
+	if w := why(err); w == serviceLost || w == denied {
 		g.card = nil // its handle has died with the context
 		g.drop()
 	}

@@ -37,6 +37,10 @@ func acr122(serial string) *readertest.Device {
 	return &readertest.Device{USB: "072f:2200", Serial: serial}
 }
 
+// pulledBound is how long a reader's end in the middle of an exchange may take to be known: pcscd itself sleeps a second
+// after a driver has said so, and polls once or twice.
+const pulledBound = 3 * time.Second
+
 const acrName = "ACS ACR122U PICC Interface"
 
 // within holds a step to its bound.
@@ -77,10 +81,9 @@ func TestHotplugFromZeroReaders(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.Slot(0).FailAt(2, readertest.Pulled)
-	within(t, "pulled out in an exchange", time.Second, func() {
-		if _, _, err := card.Transmit(t.Context(), sel); !errors.Is(err, reader.ErrReaderGone) && !errors.Is(err, reader.ErrCardGone) {
+	within(t, "pulled out in an exchange", pulledBound, func() {
+		if _, _, err := card.Transmit(t.Context(), sel); !errors.Is(err, reader.ErrReaderGone) {
 			t.Errorf("pulled: %v", err)
-} else { t.Log(err)
 		}
 	})
 	_ = card.Release(0)
@@ -94,7 +97,7 @@ func TestHotplugFromZeroReaders(t *testing.T) {
 		t.Errorf("after the replug: %v", err)
 	}
 	_ = card.Release(0)
-	t.Log(s.Readers())
-	b, _ := os.ReadFile(filepath.Join(filepath.Dir(filepath.Dir(l.Socket)), "pcscd.log"))
-	t.Log(string(b))
+	if got := s.Readers(); len(got) != 2 || got[1] != acrName+" 01 00" {
+		t.Errorf("readers %q", got)
+	}
 }

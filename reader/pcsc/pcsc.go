@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tapkeeper/reader"
@@ -56,8 +57,12 @@ type Service struct {
 	changed  chan struct{} // closed and replaced with each new view
 	view     view
 	doubts   map[string]*doubt // slots whose event word is not to be believed
-	link     link              // the context in which the watch waits; only cancel is called from outside
 	isClosed bool
+
+	linkMu    sync.Mutex
+	link      link // the context in which the watch waits; only cancel is called from outside
+	cancels   sync.WaitGroup
+	canceling atomic.Bool
 }
 
 // view is what the watch has seen last.
@@ -167,6 +172,7 @@ func (s *Service) Close() error {
 		s.refresh()
 		select {
 		case <-s.ended:
+			s.cancels.Wait() // there is no context any more, and so nothing to cancel
 			return nil
 		case <-again.C:
 		case <-timeout.C:
@@ -234,13 +240,20 @@ func (s *Service) settle(slots []slot) {
 	}
 }
 
-// refresh makes the watch look again at once. pcscd does not tell of all that changes by the calls of its clients.
+// refresh makes the watch look again at once. pcscd does not tell of all that changes by the calls of its clients. It is
+// done beside: a Cancel speaks to pcscd, and one that is frozen does not answer.
 func (s *Service) refresh() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.link != nil {
-		_ = s.link.cancel() // no harm, and no use, between two waits
+	if !s.canceling.CompareAndSwap(false, true) {
+		return
 	}
+	s.cancels.Go(func() {
+		defer s.canceling.Store(false)
+		s.linkMu.Lock()
+		defer s.linkMu.Unlock()
+		if s.link != nil {
+			_ = s.link.cancel() // no harm, and no use, between two waits
+		}
+	})
 }
 
 func (s *Service) publish(v view) {

@@ -83,6 +83,8 @@ func (r *Reader) State() reader.State {
 		return reader.Mute
 	case sl.phase == present && r.refused == held:
 		return reader.Held
+	case sl.phase == present && r.refused == denied:
+		return reader.Forbidden
 	case sl.phase == present && r.refused == cardMute:
 		return reader.Mute
 	case sl.phase == empty && sl.taken:
@@ -222,7 +224,9 @@ func (r *Reader) take(ctx context.Context, sl slot) (*card, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.refused = why(err)
-	if r.refused == cardLost || r.refused == cardMute {
+	switch r.refused {
+	case none, held, serviceLost, readerLost, denied:
+	default: // also a call that was given up, and fails behind our back
 		r.s.doubt(sl)
 	}
 	if err != nil {

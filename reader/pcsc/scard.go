@@ -64,17 +64,20 @@ func (l liteLink) connect(reader string) (handle, error) {
 	return take(card)
 }
 
-// force powers what is in the slot without asking pcscd what it believes.
+// force powers what is in the slot without asking pcscd what it believes. The direct handle is given back before the
+// card is taken: to make it an exclusive one, libpcsclite waits without end for all others to leave, and two that do so
+// at once wait for each other.
 func (l liteLink) force(reader string) (handle, error) {
 	card, err := l.ctx.Connect(reader, scard.ShareDirect, scard.ProtocolUndefined)
 	if err != nil {
 		return nil, inward(err)
 	}
-	if err := card.Reconnect(scard.ShareExclusive, scard.ProtocolAny, scard.UnpowerCard); err != nil {
-		_ = card.Disconnect(scard.LeaveCard)
+	err = card.Reconnect(scard.ShareDirect, scard.ProtocolUndefined, scard.UnpowerCard)
+	_ = card.Disconnect(scard.LeaveCard)
+	if err != nil {
 		return nil, inward(err)
 	}
-	return take(card)
+	return l.connect(reader)
 }
 
 // take refuses a card without a protocol, because scard panics at its first command, and a card that is not

@@ -60,7 +60,7 @@ func wantState(t *testing.T, r *Reader, want reader.State) {
 	}
 }
 
-func await(t *testing.T, r *Reader) reader.Card {
+func await(t testing.TB, r *Reader) reader.Card {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()

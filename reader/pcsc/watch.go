@@ -35,8 +35,8 @@ func (s *Service) stopping() bool {
 }
 
 func (s *Service) setLink(l link) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.linkMu.Lock() // waits for a Cancel that runs: the context must not be released under it
+	defer s.linkMu.Unlock()
 	s.link = l
 }
 

@@ -195,6 +195,8 @@ func (s *Slot) transmit(command []byte) (uint32, []byte) {
 		return ifdNotPresent, nil
 	case v == nil:
 		return ifdNotPresent, nil
+	case activation == 0: // nobody has powered this phone
+		return ifdCommunication, nil
 	case dead, failure == Garbled:
 		return ifdCommunication, nil
 	case failure == Silent:
