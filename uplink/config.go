@@ -28,13 +28,15 @@ type Config struct {
 	Files Files
 	// TLS, if not nil, takes the place of Files. MinVersion is raised to 1.3.
 	TLS *tls.Config
-	// Handle takes every verified message from the wallet, one at a time, in
-	// order of arrival. It returns nil once what matters is durable. After an
+	// Handle takes every verified message from the wallet, one at a time and in
+	// order of arrival unless Handlers says how many it may take at a time, in no
+	// order. It returns nil once what matters is durable. After an
 	// error the message is not acknowledged; it comes again with the resend.
 	// What answers a question of Ask or an entry of Forward's outbox names its
 	// exact bytes. An answer to anything else, say to what was asked before a
 	// restart, has only its signature: compare AnswersSHA256 there.
-	Handle func(context.Context, *wire.Message) error
+	Handle   func(context.Context, *wire.Message) error
+	Handlers int
 	// Changed is told of every change of the link; it must not block.
 	Changed func(Status)
 	// Version of the program and the number of waiting entries, for the state
@@ -142,6 +144,7 @@ func (c *Config) setDefaults() {
 	if c.Handle == nil {
 		c.Handle = func(context.Context, *wire.Message) error { return nil }
 	}
+	c.Handlers = max(c.Handlers, 1)
 	if c.Changed == nil {
 		c.Changed = func(Status) {}
 	}

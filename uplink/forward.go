@@ -89,11 +89,13 @@ func (l *Link) view() view {
 // again by the planner; nothing is concluded from what does not.
 func (l *Link) sendAll(ctx context.Context, s *session, due []Entry) {
 	tokens := make([]mqtt.Token, 0, len(due))
-	for _, e := range due {
+	for len(due) > 0 {
 		if s.over() {
 			return
 		}
-		tokens = append(tokens, s.client.Publish(l.cfg.Terminal.Address().UpTopic(e.Kind), qos, false, e.Body))
+		n, kind, body := joined(due)
+		tokens = append(tokens, s.client.Publish(l.cfg.Terminal.Address().UpTopic(kind), qos, false, body))
+		due = due[n:]
 	}
 	for _, t := range tokens {
 		err := s.wait(ctx, t, l.cfg.Timing.Ack)
@@ -104,6 +106,25 @@ func (l *Link) sendAll(ctx context.Context, s *session, due []Entry) {
 			return
 		}
 	}
+}
+
+// joined makes one publication of as many of the first entries as may share one.
+func joined(due []Entry) (n int, kind wire.Kind, body []byte) {
+	var bodies [][]byte
+	size := 0
+	for _, e := range due {
+		size += len(e.Body) + 1
+		if !e.Kind.Batched() || size > wire.MaxMessage || len(bodies) == wire.MaxBatch {
+			break
+		}
+		bodies = append(bodies, e.Body)
+	}
+	if len(bodies) > 1 {
+		if body, err := wire.Join(bodies); err == nil {
+			return len(bodies), wire.KindBatch, body
+		}
+	}
+	return 1, due[0].Kind, due[0].Body
 }
 
 // expect notes which bytes an answer to a waiting entry must name, sent or not:

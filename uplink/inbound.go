@@ -3,6 +3,8 @@ package uplink
 import (
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
@@ -19,15 +21,14 @@ func (s *session) take(m mqtt.Message) {
 	}
 }
 
-// work hands messages to the handler, one at a time.
+// work hands messages to the handler, as many at a time as it may take.
 func (s *session) work(ctx context.Context) {
-	unhandled := 0
 	for {
 		select {
 		case m := <-s.inbound:
 			if s.link.receive(ctx, m.Topic(), m.Payload()) {
 				m.Ack() // after the handler: what is acknowledged is kept
-			} else if unhandled++; unhandled == maxUnhandled {
+			} else if s.unhandled.Add(1) == maxUnhandled {
 				s.end(&Trouble{Problem: Lost, Text: "answers cannot be kept here; the connection is replaced"})
 			}
 		case <-s.lost:
@@ -38,18 +39,50 @@ func (s *session) work(ctx context.Context) {
 	}
 }
 
-// receive verifies a message and passes it on. True means that the broker needs
-// not keep it: it was taken, or it is none of ours.
+// receive verifies a publication's messages and passes them on. True means that
+// the broker needs not keep it: all were taken, or are none of ours.
 func (l *Link) receive(ctx context.Context, topic string, payload []byte) bool {
+	messages, err := wire.Split(topic, payload)
+	if err != nil {
+		l.drop(err)
+		return true
+	}
+	if len(messages) == 1 || l.cfg.Handlers == 1 {
+		taken := true
+		for _, m := range messages {
+			taken = l.receiveOne(ctx, topic, m) && taken
+		}
+		return taken
+	}
+	var all sync.WaitGroup
+	var left atomic.Int32
+	for _, m := range messages {
+		l.handlers <- struct{}{}
+		all.Go(func() {
+			defer func() { <-l.handlers }()
+			if !l.receiveOne(ctx, topic, m) {
+				left.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	return left.Load() == 0
+}
+
+func (l *Link) drop(why error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.status.Dropped++
+	l.status.LastDropped = why.Error()
+}
+
+func (l *Link) receiveOne(ctx context.Context, topic string, payload []byte) bool {
 	m, err := l.cfg.Terminal.Open(topic, payload)
 	if err == nil {
 		err = l.match(m)
 	}
 	if err != nil {
-		l.mu.Lock()
-		l.status.Dropped++
-		l.status.LastDropped = err.Error()
-		l.mu.Unlock()
+		l.drop(err)
 		return true
 	}
 	if err := l.cfg.Handle(ctx, m); err != nil {

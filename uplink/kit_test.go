@@ -87,6 +87,18 @@ func newDesk(t *testing.T, w *wire.Wallet) *desk {
 }
 
 func (d *desk) handle(topic string, payload []byte) []uplinktest.Publication {
+	messages, err := wire.Split(topic, payload)
+	if err != nil {
+		d.t.Errorf("the desk got a bad batch on %s: %v", topic, err)
+	}
+	var out []uplinktest.Publication
+	for _, m := range messages {
+		out = append(out, d.handleOne(topic, m)...)
+	}
+	return out
+}
+
+func (d *desk) handleOne(topic string, payload []byte) []uplinktest.Publication {
 	m, err := d.wallet.Open(topic, payload)
 	if err != nil {
 		d.t.Errorf("the desk got a bad message on %s: %v", topic, err)

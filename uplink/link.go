@@ -49,6 +49,7 @@ type Link struct {
 	asked    time.Time             // when the last of them ended
 	hurries  uint64                // calls of SyncNow
 	hurry    chan struct{}         // closed and replaced by SyncNow
+	handlers chan struct{}         // as many as run at a time for batches
 }
 
 // question is a message that the wallet may answer.
@@ -75,6 +76,7 @@ func New(cfg Config) (*Link, error) {
 		changed:  make(chan struct{}),
 		random:   mathrand.New(mathrand.NewPCG(cfg.Seed, 0)),
 		hurry:    make(chan struct{}),
+		handlers: make(chan struct{}, cfg.Handlers),
 	}
 	if b.tls && cfg.TLS == nil {
 		a := cfg.Terminal.Address()

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
@@ -44,6 +45,8 @@ type session struct {
 	worker  sync.WaitGroup
 	stop    context.CancelFunc // of the worker
 
+	unhandled atomic.Int32
+
 	saidGoodbye bool // by serve, read by close after it: no will is wanted
 
 	mu   sync.Mutex
@@ -77,7 +80,9 @@ func openSession(ctx context.Context, l *Link, number uint64) (*session, error) 
 	}
 	work, stop := context.WithCancel(ctx)
 	s.stop = stop
-	s.worker.Go(func() { s.work(work) })
+	for range l.cfg.Handlers {
+		s.worker.Go(func() { s.work(work) })
+	}
 	if err := s.announce(ctx); err != nil {
 		err = s.cause(err)
 		s.close()

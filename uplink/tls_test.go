@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -90,11 +91,13 @@ func TestFilesOfTLSAreJudged(t *testing.T) {
 		}
 	}
 	for days, expiring := range map[time.Duration]bool{29: true, 31: false} {
-		files := filesOf(a, a.Issue(terminalName, days*24*time.Hour))
-		l := start(t, uplink.Config{Broker: m.URL(), Terminal: p.terminal, Files: files}, nil)
-		if s := verdict(t, l); !s.Up || s.Certificate.Expiring != expiring || s.Certificate.NotAfter.IsZero() {
-			t.Errorf("%d days ahead: up %v, %+v", days, s.Up, s.Certificate)
-		}
+		t.Run(fmt.Sprint(int64(days), " days ahead"), func(t *testing.T) {
+			files := filesOf(a, a.Issue(terminalName, days*24*time.Hour))
+			l := start(t, uplink.Config{Broker: m.URL(), Terminal: p.terminal, Files: files}, nil)
+			if s := verdict(t, l); !s.Up || s.Certificate.Expiring != expiring || s.Certificate.NotAfter.IsZero() {
+				t.Errorf("up %v, %+v", s.Up, s.Certificate)
+			}
+		})
 	}
 	for files, want := range map[uplink.Files]string{{Cert: "a"}: "needs its key", {CA: "a"}: "mqtts"} {
 		_, err := uplink.New(uplink.Config{Broker: "mqtt://127.0.0.1", Terminal: p.terminal, Files: files})

@@ -11,8 +11,8 @@ import (
 // its bytes, so that a batch needs no larger packets.
 const MaxBatch = 32
 
-// batched tells which kinds may share a publication: money up, receipts down.
-func (k Kind) batched() bool { return k.money() || k == KindReceipt }
+// Batched tells which kinds may share a publication: money up, receipts down.
+func (k Kind) Batched() bool { return k.money() || k == KindReceipt }
 
 // Join makes one publication, on the topic of [KindBatch], of several sealed
 // messages. It adds no signature: each message proves itself, keeps its bytes,

@@ -102,7 +102,7 @@ func parseTopic(topic, direction string) (a Address, segment string, err error) 
 // belongs holds that a message came on the topic of its kind, or in a batch if
 // its kind may travel so.
 func (k Kind) belongs(segment string) error {
-	if segment == k.segment() || segment == string(KindBatch) && k.batched() {
+	if segment == k.segment() || segment == string(KindBatch) && k.Batched() {
 		return nil
 	}
 	return fmt.Errorf("%s on another topic: %w", k, ErrForeign)

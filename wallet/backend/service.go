@@ -40,6 +40,8 @@ type Service struct {
 	ledger   *ledger.Ledger
 	verifier *Verifier
 	wire     *wire.Wallet
+	enrolled *enrolments
+	payers   *payers
 	now      func() time.Time
 	newID    func() wire.ID
 }
@@ -49,7 +51,8 @@ func NewService(c Config) (*Service, error) {
 	if c.Ledger == nil || c.Verifier == nil {
 		return nil, errors.New("wallet service: needs a ledger and a verifier")
 	}
-	s := &Service{ledger: c.Ledger, verifier: c.Verifier, now: c.Now, newID: c.NewID}
+	s := &Service{ledger: c.Ledger, verifier: c.Verifier, now: c.Now, newID: c.NewID,
+		enrolled: &enrolments{ledger: c.Ledger}, payers: &payers{ledger: c.Ledger}}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -66,11 +69,7 @@ func NewService(c Config) (*Service, error) {
 
 // terminalKey finds the key of an enrolled terminal; nil when there is none.
 func (s *Service) terminalKey(a wire.Address, kid string) (ed25519.PublicKey, error) {
-	var t ledger.Terminal
-	err := s.ledger.View(context.Background(), func(tx *ledger.Tx) (err error) {
-		t, err = tx.Terminal(a.Merchant, a.Terminal)
-		return err
-	})
+	t, err := s.enrolled.with(a, kid)
 	if errors.Is(err, ledger.ErrNone) || err == nil && t.KeyID != kid {
 		return nil, nil
 	}
@@ -130,20 +129,21 @@ func (s *Service) handle(ctx context.Context, topic string, payload []byte) ([]P
 func (s *Service) money(ctx context.Context, m *wire.Message, p wire.Payment, refund wire.ID) ([]Publication, error) {
 	c := claim{kind: m.Kind, sequence: m.Sequence, Payment: p, refund: refund}
 	now := s.now()
+	var err error
+	if c.from, err = s.enrolled.of(m.Terminal); err != nil {
+		return nil, fmt.Errorf("read enrolment of %s: %w", m.Terminal, err)
+	}
 	var examined *Examined
 	if record := p.Record.Bytes(); record != nil {
-		err := s.ledger.View(ctx, func(tx *ledger.Tx) (err error) {
-			c.from, err = tx.Terminal(m.Terminal.Merchant, m.Terminal.Terminal)
-			return err
-		})
-		if err != nil {
-			return nil, fmt.Errorf("read enrolment of %s: %w", m.Terminal, err)
-		}
 		c.sha256 = wire.DigestOf(record).String()
 		examined = s.verifier.Examine(record, uploader(c, now))
 	}
+	keys, err := s.keys(ctx, c, examined)
+	if err != nil {
+		return nil, fmt.Errorf("find the payer of %s: %w", c.PaymentID, err)
+	}
 	var out []Publication
-	err := s.ledger.Update(ctx, func(tx *ledger.Tx) (err error) {
+	err = s.ledger.UpdateKeys(ctx, keys, func(tx *ledger.Tx) (err error) {
 		out, err = s.once(tx, m, c, examined, now)
 		return err
 	})
