@@ -283,7 +283,7 @@ func TestLedgerTroubleIsNotARejection(t *testing.T) {
 	broken, err := ledger.Open(t.Context(), t.TempDir()+"/l.db")
 	s.must(err)
 	s.must(broken.Close())
-	s.service.ledger = broken
+	s.service.ledger, s.service.enrolled = broken, &enrolments{ledger: broken}
 	if _, err := s.service.Handle(t.Context(), m.topic, m.raw); err == nil || errors.Is(err, ErrRejected) {
 		t.Errorf("%v: a good message must be handled again later", err)
 	}
