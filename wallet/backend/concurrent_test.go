@@ -13,9 +13,11 @@ import (
 // Two services, each with its own handle on the ledger file and four workers, get every message several times in any
 // order. What this proves: one answer a message, money taken at most once and
 // given back at most once, no payment both reversed and kept, books that add up.
-func TestWorkersRepeatAndReorder(t *testing.T) {
+func TestWorkersRepeatAndReorder(t *testing.T) { eachShop(t, repeatAndReorder) }
+
+func repeatAndReorder(s *shop) {
 	const payments, copies, workers = 12, 3, 8
-	s := newShop(t)
+	t := s.TB
 	twin, err := ledger.Open(t.Context(), s.path) // as another process would
 	s.must(err)
 	defer twin.Close()

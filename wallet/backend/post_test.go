@@ -6,6 +6,7 @@ import (
 	"tapkeeper/uplink/wire"
 	"tapkeeper/wallet/backend/backendtest"
 	"tapkeeper/wallet/ledger"
+	"tapkeeper/wallet/ledger/ledgertest"
 )
 
 // send is a message made inside the shop; want is its receipt, amount included.
@@ -134,8 +135,9 @@ func TestPostingTable(t *testing.T) {
 		"taken, then a report": {nil, []send{{advice(3000), taken(3000)}, {report(5, tc), taken(0)}}, 7000, 0},
 		"unknown device":       {func(s *shop) { s.unregister() }, []send{{advice(3000), refused(wire.StateRefused, 0x08)}}, 10000, 0},
 	} {
-		t.Run(name, func(t *testing.T) {
-			s := newShop(t)
+		ledgertest.Each(t, func(t *testing.T, books string) {
+			t.Log(name)
+			s := newShopIn(t, books)
 			if row.before != nil {
 				row.before(s)
 			}

@@ -121,7 +121,9 @@ func TestAnchor(t *testing.T) {
 func TestReleasedAdviceIsJudgedAnew(t *testing.T) {
 	s := newShop(t)
 	record := s.tap(1, 500, backendtest.AskTC, 1)
-	s.must(s.ledger.Update(t.Context(), func(tx *ledger.Tx) error { return tx.SetDeviceStatus([8]byte(s.profile.DeviceID), ledger.DeviceBlocked) }))
+	s.must(s.ledger.Update(t.Context(), func(tx *ledger.Tx) error {
+		return tx.SetDeviceStatus([8]byte(s.profile.DeviceID), ledger.DeviceBlocked)
+	}))
 	first := s.seal(wire.Advice{Payment: about(1, 500, 1, record)})
 	if r := open[wire.Receipt](s, first, s.deliver(first)); r.Result != wire.Refused || r.Reason != reasonRestricted {
 		t.Fatalf("a blocked device: %+v", r)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"tapkeeper/uplink/wire"
 	"tapkeeper/wallet/backend/backendtest"
 	"tapkeeper/wallet/ledger"
+	"tapkeeper/wallet/ledger/ledgertest"
 	"tapkeeper/wallet/phone"
 )
 
@@ -22,8 +24,8 @@ var (
 
 // shop is a wallet with one payer, and a merchant with one terminal.
 type shop struct {
-	*testing.T
-	path     string
+	testing.TB
+	path     string // name of the ledger
 	ledger   *ledger.Ledger
 	keys     *Keys
 	service  *Service
@@ -37,10 +39,20 @@ type shop struct {
 
 const schemeID = "TERM0001"
 
-func newShop(t *testing.T) *shop {
+func TestMain(m *testing.M) { os.Exit(ledgertest.Main(m)) }
+
+// newShop keeps its books in a file.
+func newShop(t testing.TB) *shop { return newShopIn(t, filepath.Join(t.TempDir(), "ledger.db")) }
+
+// eachShop runs a test in a shop with books of every kind.
+func eachShop(t *testing.T, test func(*shop)) {
 	t.Helper()
-	s := &shop{T: t, now: noon}
-	s.path = filepath.Join(t.TempDir(), "ledger.db")
+	ledgertest.Each(t, func(t *testing.T, name string) { test(newShopIn(t, name)) })
+}
+
+func newShopIn(t testing.TB, name string) *shop {
+	t.Helper()
+	s := &shop{TB: t, now: noon, path: name}
 	l, err := ledger.Open(t.Context(), s.path)
 	s.must(err)
 	s.ledger = l
