@@ -40,18 +40,22 @@ type slot struct {
 	// next poll, nothing has changed for that thread, and no event comes until the phone is taken away: a customer who
 	// taps again at once would wait for ever.
 	doubtful bool
-	first    bool // the watch has just begun to know this reader
+	unproven bool // what it says may be older than the watch
 }
 
 // slotOf reads what a wait has returned. The ATR counts only with a card: it keeps the last card's bytes without one.
 func slotOf(e entry) slot {
-	s := slot{name: e.reader, taken: e.event&flagExclusive != 0, count: e.event >> counterShift, first: e.first}
+	s := slot{name: e.reader, taken: e.event&flagExclusive != 0, count: e.event >> counterShift, unproven: e.first}
 	switch {
 	case e.event&(flagUnknown|flagUnavailable) != 0:
 		s.phase = away
 	case e.event&flagPresent == 0:
 		s.phase = empty
-		s.doubtful = s.count != 0 && s.count == e.last>>counterShift
+		marked := e.last != 0 && s.count == e.last>>counterShift
+		s.doubtful = marked && s.count != 0
+		if marked && e.state&flagPresent != 0 { // the first card since the reader was plugged in has no count
+			s.unproven = true
+		}
 	case e.event&flagMute != 0: // perhaps a phone at the edge of the field, which will answer in a moment
 		s.phase, s.doubtful = mute, true
 	case !contactless(e.atr):

@@ -223,12 +223,12 @@ func (s *Service) settle(slots []slot) {
 	now := time.Now()
 	for i := range slots {
 		sl := &slots[i]
-		// A count is left from cards before this watch. The program that had them may have been killed in a tap, and the
-		// phone held to the reader again before pcscd looked: then the slot says empty for as long as the phone is there.
-		if sl.first && sl.phase == empty && sl.count != 0 && s.doubts[sl.name] == nil {
+		// Somebody may have had a card here before this watch, been killed in a tap, and the phone held to the reader again
+		// before pcscd looked: then the slot says empty for as long as the phone is there.
+		if sl.unproven && sl.phase == empty && s.doubts[sl.name] == nil {
 			s.doubts[sl.name] = &doubt{count: sl.count, fresh: true}
 		}
-		sl.first = false
+		sl.unproven = false
 		d := s.doubts[sl.name]
 		switch {
 		case d == nil:
