@@ -33,8 +33,8 @@ var ErrNotBuilt = errors.New("this binary was built without PC/SC (it needs cgo 
 // Limits of the wait for events.
 const (
 	// waitSlice is the longest wait for events. It must be finite: an event between two waits is lost before pcsc-lite
-	// 2.3.0, a Cancel between two waits always is.
-	waitSlice = 2 * time.Second
+	// 2.3.0, a Cancel between two waits always is: a reader that is plugged in just then is found this much later.
+	waitSlice = time.Second
 	// staleAfter is when a watch that has not come round is taken for a pcscd that hangs.
 	staleAfter = waitSlice + 3*time.Second
 	// closeTimeout is how long Close waits for a call that cannot be cancelled.
@@ -155,7 +155,7 @@ func (s *Service) Reader(name string) *Reader {
 	return &Reader{s: s, want: name, closed: make(chan struct{})}
 }
 
-// Close ends the watch, and the waits of all readers of this Service. When pcscd hangs it gives up after three seconds
+// Close ends the watch, and the waits of all readers of this Service. When pcscd hangs it gives up after two seconds
 // and returns an error.
 func (s *Service) Close() error {
 	s.mu.Lock()

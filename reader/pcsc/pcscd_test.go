@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"tapkeeper/reader"
 	"tapkeeper/reader/readertest"
 	"tapkeeper/reader/readertest/conform"
@@ -192,34 +190,6 @@ func TestReaderHeldByAnotherProgram(t *testing.T) {
 		t.Errorf("it took %v to get the free reader", took)
 	}
 	_ = card.Release(0)
-}
-
-// TestTapsDoNotLeak makes more taps, good and bad, than pcscd has contexts for one program to lose.
-func TestTapsDoNotLeak(t *testing.T) {
-	p := readertest.VPCD(t)
-	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
-	s, err := New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	phone := readertest.Loop{Reply: func(n int, _ []byte) []byte { return []byte{0x90, 0x00}[:3-n] }}
-	field := tcp(p)
-	if err := field.Present(&phone); err != nil {
-		t.Fatal(err)
-	}
-	defer field.Remove()
-	for range 300 {
-		r := s.Reader("") // each with a context of its own
-		card := await(t, r)
-		_, _, good := card.Transmit(t.Context(), sel)
-		_, _, bad := card.Transmit(t.Context(), sel)
-		if good != nil || bad == nil {
-			t.Fatalf("%v, %v", good, bad)
-		}
-		_ = card.Release(0)
-		_ = r.Close()
-	}
 }
 
 // Debian's driver makes each exchange wait for a delayed ACK, 40 ms, unless the phone's side asks for quick ones.
