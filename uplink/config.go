@@ -15,7 +15,8 @@ import (
 
 // Config of a Link. Broker and Terminal are needed, the rest has defaults.
 type Config struct {
-	// Broker is mqtt://HOST[:1883] or mqtts://HOST[:8883], without credentials.
+	// Broker is mqtt://HOST[:1883] or mqtts://HOST[:8883], without credentials;
+	// several with commas between them are the nodes of a cluster, tried in turn.
 	Broker   string
 	Terminal *wire.Terminal
 	// ClientID is merchant/terminal by default, as the certificate's common name
@@ -80,9 +81,12 @@ type broker struct {
 	tls  bool
 }
 
+// maxBrokers bounds the nodes of a cluster.
+const maxBrokers = 16
+
 // check tells which field is wrong.
-func (c *Config) check() (broker, error) {
-	b, err := parseBroker(c.Broker)
+func (c *Config) check() ([]broker, error) {
+	b, err := parseBrokers(c.Broker)
 	if err != nil {
 		return b, err
 	}
@@ -92,7 +96,7 @@ func (c *Config) check() (broker, error) {
 	if (c.Files.Cert == "") != (c.Files.Key == "") {
 		return b, errors.New("files: a certificate needs its key, and a key its certificate")
 	}
-	if c.Files != (Files{}) && !b.tls {
+	if c.Files != (Files{}) && !b[0].tls {
 		return b, errors.New("files: certificates need an mqtts:// broker")
 	}
 	if k := c.Timing.KeepAlive; k != 0 && (k < time.Second || k%time.Second != 0) {
@@ -102,6 +106,26 @@ func (c *Config) check() (broker, error) {
 		return b, errors.New("session: too large")
 	}
 	return b, nil
+}
+
+func parseBrokers(raw string) ([]broker, error) {
+	var all []broker
+	for part := range strings.SplitSeq(raw, ",") {
+		b, err := parseBroker(strings.TrimSpace(part))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, b)
+	}
+	if len(all) > maxBrokers {
+		return nil, fmt.Errorf("broker: more than %d", maxBrokers)
+	}
+	for _, b := range all {
+		if b.tls != all[0].tls {
+			return nil, errors.New("broker: all mqtts:// or all mqtt://")
+		}
+	}
+	return all, nil
 }
 
 // parseBroker is here because the MQTT library takes a bad address in silence

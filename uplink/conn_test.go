@@ -35,6 +35,18 @@ func TestParseBroker(t *testing.T) {
 	}
 }
 
+func TestParseBrokers(t *testing.T) {
+	got, err := parseBrokers("mqtts://a1.example, mqtts://a2.example:443")
+	if err != nil || len(got) != 2 || got[1].host != "a2.example:443" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, raw := range []string{"mqtts://a,mqtt://b", "mqtts://a,", strings.Repeat("mqtt://a,", maxBrokers) + "mqtt://a"} {
+		if _, err := parseBrokers(raw); err == nil {
+			t.Errorf("%s passes", raw)
+		}
+	}
+}
+
 func TestTLSIsAtLeast13(t *testing.T) {
 	for _, given := range []*tls.Config{nil, {MinVersion: tls.VersionTLS12}, {ServerName: "other"}} {
 		c := tlsConfig(given, "pay.example")

@@ -33,7 +33,8 @@ var ErrDown = errors.New("the link to the wallet is down")
 // Link is the terminal's end. Its methods may be called from any goroutine.
 type Link struct {
 	cfg      Config
-	broker   broker
+	brokers  []broker // Run's: next is the one to connect to
+	next     int
 	identity *identity // nil without files
 
 	mu       sync.Mutex
@@ -68,7 +69,7 @@ func New(cfg Config) (*Link, error) {
 	now := time.Now()
 	l := &Link{
 		cfg:      cfg,
-		broker:   b,
+		brokers:  b,
 		number:   cfg.Session,
 		presence: presence{within: cfg.Timing.Heard},
 		status:   Status{Since: now, Problem: NotStarted, Text: "not started yet"},
@@ -78,7 +79,8 @@ func New(cfg Config) (*Link, error) {
 		hurry:    make(chan struct{}),
 		handlers: make(chan struct{}, cfg.Handlers),
 	}
-	if b.tls && cfg.TLS == nil {
+	l.next = l.random.IntN(len(b)) // so that a fleet spreads over a cluster
+	if b[0].tls && cfg.TLS == nil {
 		a := cfg.Terminal.Address()
 		l.identity = &identity{files: cfg.Files, name: a.Merchant + "/" + a.Terminal, now: cfg.Now}
 	}
@@ -110,6 +112,9 @@ func (l *Link) Run(ctx context.Context) error {
 		}
 		t := troubleOf(err)
 		l.setDown(t)
+		if !errors.Is(err, errRenew) {
+			l.next = (l.next + 1) % len(l.brokers)
+		}
 		if time.Since(began) > l.cfg.Timing.RetryMax {
 			wait.reset() // it held for a while: this is a new story
 		}

@@ -34,6 +34,7 @@ const (
 // reconnection by the library, whose tokens lie then.
 type session struct {
 	link    *Link
+	broker  broker
 	number  uint64
 	since   time.Time
 	shown   *credential // nil without files
@@ -57,7 +58,7 @@ type session struct {
 // once the wallet sees the birth, its answers reach us.
 func openSession(ctx context.Context, l *Link, number uint64) (*session, error) {
 	s := &session{
-		link: l, number: number, since: l.cfg.Now(),
+		link: l, broker: l.brokers[l.next], number: number, since: l.cfg.Now(),
 		inbound: make(chan mqtt.Message, inboundQueue),
 		lost:    make(chan struct{}),
 	}
@@ -74,7 +75,7 @@ func openSession(ctx context.Context, l *Link, number uint64) (*session, error) 
 		select {
 		case err = <-dialError: // the library flattens it into text
 		default:
-			err = l.refusedAfterTLS(err)
+			err = s.refusedAfterTLS(err)
 		}
 		return nil, err
 	}
@@ -93,8 +94,8 @@ func openSession(ctx context.Context, l *Link, number uint64) (*session, error) 
 
 // refusedAfterTLS: in TLS 1.3 a broker refuses the client's certificate after the
 // handshake, and its alert may be lost in the reset that follows.
-func (l *Link) refusedAfterTLS(err error) error {
-	if l.broker.tls && troubleOf(err).Problem == Lost {
+func (s *session) refusedAfterTLS(err error) error {
+	if s.broker.tls && troubleOf(err).Problem == Lost {
 		return &Trouble{Problem: TLSFailed, Err: err,
 			Text: "the broker hung up right after TLS: check this terminal's certificate and client id"}
 	}
@@ -105,7 +106,7 @@ func (s *session) options(ctx context.Context, will []byte, dialError chan<- err
 	cfg := &s.link.cfg
 	topic := cfg.Terminal.Address().UpTopic(wire.KindState)
 	o := mqtt.NewClientOptions().
-		AddBroker("tcp://"+s.link.broker.host). // for the library's list; dial decides
+		AddBroker("tcp://"+s.broker.host). // for the library's list; dial decides
 		SetClientID(cfg.ClientID).
 		SetProtocolVersion(4). // else a refusal is followed by a try with 3.1
 		SetCleanSession(true).
@@ -145,7 +146,7 @@ func (s *session) dial(ctx context.Context) (net.Conn, error) {
 		}
 		s.shown, secure = shown, shown.config
 	}
-	conn, err := dial(ctx, s.link.broker, &s.link.cfg, secure)
+	conn, err := dial(ctx, s.broker, &s.link.cfg, secure)
 	if err != nil {
 		return nil, err
 	}

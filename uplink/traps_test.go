@@ -151,6 +151,27 @@ func TestMissingPubackIsBounded(t *testing.T) {
 	eventually(t, 5*time.Second, "replaced", func() bool { s := l.Status(); return s.Up && s.Session > session })
 }
 
+// Guards: SetWriteTimeout, the deadline of guardedConn. A peer that reads nothing
+// blocks a write, and behind it the library's own ping, for ever.
+func TestPeerThatReadsNothingIsLeft(t *testing.T) {
+	p := newParties(t)
+	noLeaks(t)
+	done := make(chan struct{})
+	s := &script{t: t, publish: func(*packets.PublishPacket, *talk) { <-done }}
+	timing := quick()
+	timing.Ack, timing.Echo, timing.State = time.Minute, time.Minute, time.Minute
+	url := s.start()
+	t.Cleanup(func() { close(done) })
+	l := start(t, uplink.Config{Broker: url, Terminal: p.terminal, Timing: timing}, nil)
+	eventually(t, 5*time.Second, "up", func() bool { return l.Status().Up })
+	began := time.Now()
+	for range 200 { // 12 MB: more than the kernel keeps
+		go func() { _ = l.Send(t.Context(), wire.KindQuery, make([]byte, 60<<10)) }()
+	}
+	eventually(t, 10*time.Second, "left", func() bool { return !l.Status().Up })
+	t.Logf("left after %v", time.Since(began))
+}
+
 // Guard: SetProtocolVersion(4). Else a refusal is followed by a CONNECT of MQTT
 // 3.1, and a wrong password counts twice at the broker. Guards: SetCleanSession,
 // SetBinaryWill with QoS 1 and retained.
