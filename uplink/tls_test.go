@@ -118,7 +118,8 @@ func TestCertificateIsRenewed(t *testing.T) {
 	id := a.Issue(terminalName, 10*24*time.Hour)
 	timing := quick()
 	timing.Renew = 20 * time.Millisecond
-	l := start(t, uplink.Config{Broker: m.URL(), Terminal: p.terminal, Files: filesOf(a, id), Timing: timing}, nil)
+	relay := startRelay(t, m.Addr())
+	l := start(t, uplink.Config{Broker: "mqtts://" + relay.Addr(), Terminal: p.terminal, Files: filesOf(a, id), Timing: timing}, nil)
 	eventually(t, 5*time.Second, "connected", l.Connected)
 	before := l.Status()
 	if !before.Certificate.Expiring {
@@ -144,6 +145,15 @@ func TestCertificateIsRenewed(t *testing.T) {
 	if s := l.Status(); s.Session != before.Session || !s.Up || !s.Certificate.NotAfter.Equal(before.Certificate.NotAfter) {
 		t.Errorf("half a change: %+v", s)
 	}
+	relay.Cut()
+	eventually(t, 5*time.Second, "back with the last good certificate", func() bool {
+		s := l.Status()
+		return s.Up && s.Session > before.Session
+	})
+	before = l.Status()
+	d.mu.Lock()
+	d.states = nil // the cut had its will
+	d.mu.Unlock()
 	write(renewed)
 	eventually(t, 15*time.Second, "renewed", func() bool {
 		s := l.Status()
