@@ -91,11 +91,12 @@ func notALedger(t *testing.T) string {
 func TestParseBroker(t *testing.T) {
 	for text, host := range map[string]string{
 		"mqtt://broker": "broker:1883", "mqtts://broker": "broker:8883", "mqtt://127.0.0.1:1": "127.0.0.1:1", "mqtt://[::1]:2": "[::1]:2",
+		"mqtts://a,mqtts://b:1": "a:8883,b:1", "mqtts://a,mqtt://b": "",
 		"": "", "mqtt://": "", "tcp://broker": "", "mqtt://user:pass@broker": "", "mqtt://broker/path": "", "broker:1883": "",
 	} {
 		b, err := parseBroker(text)
-		if b.host != host || (err == nil) != (host != "") || (b.tls != nil) != strings.HasPrefix(text, "mqtts") {
-			t.Errorf("%q: %q %v", text, b.host, err)
+		if b.String() != host || (err == nil) != (host != "") || err == nil && (b.tls != nil) != strings.HasPrefix(text, "mqtts") {
+			t.Errorf("%q: %q %v", text, b, err)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strings"
 	"time"
 
 	"tapkeeper/uplink/wire"
@@ -21,45 +22,70 @@ const (
 	maxPacket = wire.MaxMessage + 512
 )
 
-// broker is where to connect.
+// broker is where to connect: a node of a cluster or several, tried in turn.
 type broker struct {
-	host string // with port
-	tls  *tls.Config
+	nodes []node
+	tls   *tlsFiles // nil: without TLS
 }
 
-// parseBroker reads mqtt://HOST[:PORT] or mqtts://HOST[:PORT].
+// node is one address.
+type node struct{ host, name string } // host with port, name for TLS
+
+// maxNodes bounds the nodes of a cluster.
+const maxNodes = 16
+
+// parseBroker reads mqtt://HOST[:PORT] or mqtts://HOST[:PORT], or several with
+// commas between them.
 func parseBroker(text string) (broker, error) {
-	u, err := url.Parse(text)
-	if err != nil || u.Hostname() == "" || u.Path != "" || u.User != nil {
-		return broker{}, fmt.Errorf("broker %q: want mqtt://HOST:PORT or mqtts://HOST:PORT", text)
-	}
-	port := u.Port()
-	switch u.Scheme {
-	case "mqtt":
-		if port == "" {
+	var b broker
+	for part := range strings.SplitSeq(text, ",") {
+		u, err := url.Parse(strings.TrimSpace(part))
+		if err != nil || u.Hostname() == "" || u.Path != "" || u.User != nil || u.Scheme != "mqtt" && u.Scheme != "mqtts" {
+			return broker{}, fmt.Errorf("broker %q: want mqtt://HOST:PORT or mqtts://HOST:PORT", part)
+		}
+		secure, port := u.Scheme == "mqtts", u.Port()
+		if len(b.nodes) > 0 && secure != (b.tls != nil) || len(b.nodes) == maxNodes {
+			return broker{}, fmt.Errorf("broker: want up to %d nodes, all mqtts:// or all mqtt://", maxNodes)
+		}
+		if secure && b.tls == nil {
+			b.tls = &tlsFiles{}
+		}
+		if port == "" && secure {
+			port = "8883"
+		} else if port == "" {
 			port = "1883"
 		}
-		return broker{host: net.JoinHostPort(u.Hostname(), port)}, nil
-	case "mqtts":
-		if port == "" {
-			port = "8883"
-		}
-		return broker{net.JoinHostPort(u.Hostname(), port), &tls.Config{MinVersion: tls.VersionTLS13, ServerName: u.Hostname()}}, nil
+		b.nodes = append(b.nodes, node{net.JoinHostPort(u.Hostname(), port), u.Hostname()})
 	}
-	return broker{}, fmt.Errorf("broker %q: want mqtt:// or mqtts://", text)
+	return b, nil
+}
+
+// String names the nodes.
+func (b broker) String() string {
+	var all []string
+	for _, n := range b.nodes {
+		all = append(all, n.host)
+	}
+	return strings.Join(all, ",")
 }
 
 // dial connects by itself, so that no proxy of the environment comes between.
-func (b broker) dial(ctx context.Context) (net.Conn, error) {
+func (b broker) dial(ctx context.Context, attempt int) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTime)
 	defer cancel()
+	to := b.nodes[attempt%len(b.nodes)]
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", b.host)
+	conn, err := d.DialContext(ctx, "tcp", to.host)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the broker: %w", err)
 	}
 	if b.tls != nil {
-		secured := tls.Client(conn, b.tls)
+		config, err := b.tls.load()
+		if err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+		config.ServerName = to.name
+		secured := tls.Client(conn, config)
 		if err := secured.HandshakeContext(ctx); err != nil {
 			return nil, errors.Join(fmt.Errorf("TLS with the broker: %w", err), conn.Close())
 		}

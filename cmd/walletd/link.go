@@ -58,11 +58,16 @@ type link struct {
 // on one connection is sent again by its terminal.
 func (l *link) run(ctx context.Context) {
 	wait := backoffMin
-	for ctx.Err() == nil {
+	for attempt := rand.IntN(maxNodes); ctx.Err() == nil; attempt++ {
 		began := time.Now()
-		err := l.connection(ctx)
+		err := l.connection(ctx, attempt)
 		if ctx.Err() != nil {
 			return
+		}
+		if errors.Is(err, errRenew) {
+			l.log.Info().Msg("the certificate was replaced")
+			attempt-- // the same node is fine
+			continue
 		}
 		if time.Since(began) > steadyTime {
 			wait = backoffMin
@@ -80,22 +85,23 @@ func (l *link) run(ctx context.Context) {
 // session is one connection: a new client each time, a clean session, and no
 // reconnection by the library, whose tokens lie then.
 type session struct {
-	link   *link
-	client mqtt.Client
-	inbox  chan mqtt.Message
-	lost   chan struct{} // closed when the connection is over
-	once   sync.Once
-	why    error // before lost is closed
+	link    *link
+	attempt int // which node
+	client  mqtt.Client
+	inbox   chan mqtt.Message
+	lost    chan struct{} // closed when the connection is over
+	once    sync.Once
+	why     error // before lost is closed
 
 	mu   sync.Mutex
 	conn net.Conn // nil before it is dialled
 }
 
 // connection lives as long as one connection and says why it ended.
-func (l *link) connection(ctx context.Context) error {
+func (l *link) connection(ctx context.Context, attempt int) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s := &session{link: l, inbox: make(chan mqtt.Message, queueMax), lost: make(chan struct{})}
+	s := &session{link: l, attempt: attempt, inbox: make(chan mqtt.Message, queueMax), lost: make(chan struct{})}
 	s.client = mqtt.NewClient(s.options(ctx))
 	defer s.hangUp() // the library gives no way to leave a broker that accepts and says nothing
 	defer s.client.Disconnect(uint(goodbyeTime.Milliseconds()))
@@ -116,17 +122,48 @@ func (l *link) connection(ctx context.Context) error {
 		return errors.New("the broker does not let the wallet read " + wire.UpFilter)
 	}
 	l.ready()
-	select {
-	case <-s.lost:
-		return s.why
-	case <-ctx.Done():
-		return ctx.Err()
+	return s.live(ctx)
+}
+
+// errRenew ends a connection whose certificate was replaced.
+var errRenew = errors.New("the certificate was replaced")
+
+// live waits for the end of the connection, and looks at the files of TLS.
+func (s *session) live(ctx context.Context) error {
+	files := s.link.broker.tls
+	shown, _, _ := files.state()
+	look := time.NewTicker(renewCheck)
+	defer look.Stop()
+	warned := time.Time{}
+	for {
+		if _, end, _ := files.state(); !end.IsZero() && time.Until(end) < warnAhead && time.Since(warned) > 24*time.Hour {
+			warned = time.Now()
+			s.link.log.Warn().Time("not_after", end).Msg("the wallet's certificate ends soon: replace its files")
+		}
+		select {
+		case <-s.lost:
+			return s.why
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-look.C:
+		}
+		if files == nil {
+			continue
+		}
+		_, _ = files.load() // its failure is in the state
+		stamp, _, reason := files.state()
+		if reason != nil {
+			s.link.log.Warn().Err(reason).Msg("the new certificate is not taken; the last good one stays in use")
+		}
+		if stamp != shown {
+			return errRenew
+		}
 	}
 }
 
 func (s *session) options(ctx context.Context) *mqtt.ClientOptions {
 	return mqtt.NewClientOptions().
-		AddBroker("tcp://" + s.link.broker.host). // for the library's list; dial decides
+		AddBroker("tcp://" + s.link.broker.nodes[0].host). // for the library's list; dial decides
 		SetClientID(s.link.clientID).
 		SetProtocolVersion(4). // else a refusal is followed by a try with 3.1
 		SetCleanSession(true).
@@ -145,7 +182,7 @@ func (s *session) options(ctx context.Context) *mqtt.ClientOptions {
 
 // dial keeps the connection for hangUp.
 func (s *session) dial(ctx context.Context) (net.Conn, error) {
-	conn, err := s.link.broker.dial(ctx)
+	conn, err := s.link.broker.dial(ctx, s.attempt)
 	if err != nil {
 		return nil, err
 	}

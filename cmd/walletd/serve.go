@@ -3,12 +3,9 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -36,7 +33,7 @@ func newServe(s *shared) *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&v.broker, "broker", "mqtt://127.0.0.1:1883", "mqtt://HOST:PORT or mqtts://HOST:PORT")
+	f.StringVar(&v.broker, "broker", "mqtt://127.0.0.1:1883", "mqtt://HOST:PORT or mqtts://HOST:PORT; several nodes of a cluster with commas between them")
 	f.StringVar(&v.clientID, "client-id", "", "the MQTT client id; every process needs its own (default: walletd- and chance)")
 	f.IntVar(&v.workers, "workers", 4, "how many messages are handled at a time")
 	f.StringVar(&v.ca, "tls-ca", "", "PEM file of the authority that signed the broker's certificate (default: the system's)")
@@ -82,7 +79,7 @@ func (v *serving) link(log zerolog.Logger) (*link, error) {
 	if v.workers < 1 || v.workers > workersMax {
 		return nil, usage(fmt.Errorf("--workers %d: want 1 to %d", v.workers, workersMax))
 	}
-	if err := v.certificates(b.tls); err != nil {
+	if err := v.certificates(b); err != nil {
 		return nil, &failure{exitConfig, err, "name PEM files with --tls-ca, --tls-cert and --tls-key, and an mqtts:// broker"}
 	}
 	if v.clientID == "" {
@@ -90,35 +87,20 @@ func (v *serving) link(log zerolog.Logger) (*link, error) {
 	}
 	return &link{broker: b, clientID: v.clientID, workers: v.workers, log: log,
 		ready: func() {
-			log.Info().Str("version", version).Str("broker", b.host).Int("workers", v.workers).Msg("ready")
+			log.Info().Str("version", version).Stringer("broker", b).Int("workers", v.workers).Msg("ready")
 		}}, nil
 }
 
-// certificates adds the files named to a TLS configuration.
-func (v *serving) certificates(c *tls.Config) error {
-	if c == nil {
+// certificates names the files of TLS and reads them once, so that what is wrong
+// with them is said at the start.
+func (v *serving) certificates(b broker) error {
+	if b.tls == nil {
 		if v.ca != "" || v.cert != "" || v.key != "" {
 			return errors.New("certificates without TLS")
 		}
 		return nil
 	}
-	if v.ca != "" {
-		text, err := os.ReadFile(v.ca)
-		if err != nil {
-			return fmt.Errorf("read the broker's authority: %w", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(text) {
-			return fmt.Errorf("%s: no certificate in it", v.ca)
-		}
-	}
-	if v.cert == "" && v.key == "" {
-		return nil
-	}
-	own, err := tls.LoadX509KeyPair(v.cert, v.key)
-	if err != nil {
-		return fmt.Errorf("read the wallet's certificate: %w", err)
-	}
-	c.Certificates = []tls.Certificate{own}
-	return nil
+	b.tls.ca, b.tls.cert, b.tls.key = v.ca, v.cert, v.key
+	_, err := b.tls.load()
+	return err
 }
