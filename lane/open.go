@@ -87,7 +87,7 @@ func open(cfg Config, version string, log zerolog.Logger, s seams) (l *Lane, err
 	}
 	l.terminal, err = terminal.New(terminalConfig, s.parts(terminal.Parts{
 		Journal: journal{l.store, l.clock}, Field: field{l.reader}, Wallet: wallet{l.link}, Keys: keys.wire,
-		Trust: trust{data.hotlist}, Clock: l.clock, Random: rand.Reader,
+		Trust: trust{data.hotlist}, Clock: l.clock, Chain: journal{l.store, l.clock}, Random: rand.Reader,
 	}))
 	return l, err
 }

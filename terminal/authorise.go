@@ -167,13 +167,18 @@ func (t *Terminal) commitReversal(p Payment, reason emv.Reason, abandoned []emv.
 	}
 	next := p
 	next.State, next.Settlement, next.Reason = Failed, Queued, reason
+	next.abandon(abandoned)
+	proof, err := t.proofKept(&p, sendReversal)
+	if err != nil {
+		return err
+	}
 	if next.AcceptedAt.IsZero() {
 		next.AcceptedAt, next.BusinessDay = now, t.cfg.businessDay(now)
 	}
 	next.owe(sendReversal, id)
 	counts := release(&next)
 	c := t.change(p, &next, why)
-	c.Entries = []Entry{t.entry(&next, sendReversal, id, 0, proof{abandoned: abandoned}, now)}
+	c.Entries = []Entry{t.entry(&next, sendReversal, id, 0, proof, now)}
 	c.Counts = counts
 	c.Records = append(c.Records, Record{kindPending, p.ID.String(), nil})
 	_, err = t.insist(c)

@@ -28,7 +28,12 @@ func (v *visit) storePending(pending *emv.Pending) error {
 	c.Records = append(c.Records, Record{kindPending, v.p.ID.String(), coded})
 	c.Counts = release(&next)
 	if pending.Asked() == askTC { // only a TC can be approved offline
-		c.Counts = append(c.Counts, v.t.reserve(&next, pending.DeviceID())...)
+		held, err := v.t.reserve(&next, pending.DeviceID())
+		if err != nil {
+			v.spent(false)
+			return err
+		}
+		c.Counts = append(c.Counts, held...)
 	}
 	c.Records[0].Value = mustJSON(&next)
 	if _, err := v.t.commit(v.ctx, c); err != nil {
@@ -99,6 +104,7 @@ func (t *Terminal) settle(p *Payment, out *emv.Outcome, now time.Time) (Payment,
 	next.State, next.Settlement, next.Reason = v.state, v.settlement, v.reason
 	next.AcceptedAt, next.BusinessDay = now, t.cfg.businessDay(now)
 	next.LastDigits = out.LastDigits
+	next.abandon(out.Abandoned)
 	if out.Answered {
 		next.TVR = fmt.Sprintf("%X", out.TVR[:])
 	}
@@ -158,34 +164,25 @@ const messagesPerCommit = 4
 // place among the messages of that commit.
 func messageNumber(seq uint64, place int) uint64 { return seq*messagesPerCommit + uint64(place) }
 
-// entry is the outbox entry of a message; its bytes are made in the commit.
+// entry is the outbox entry of a message about a payment.
 func (t *Terminal) entry(p *Payment, kind outgoing, id ID, place int, proof proof, now time.Time) Entry {
-	data := t.message(p, kind, proof)
+	return t.seal(p, id, place, t.message(p, kind, proof), now)
+}
+
+// seal is the outbox entry of a message; its bytes are made in the commit.
+func (t *Terminal) seal(p *Payment, id ID, place int, data wire.Data, now time.Time) Entry {
 	return Entry{
-		ID: id.String(), Group: p.ID.String(), Kind: string(kind),
+		ID: id.String(), Group: p.ID.String(), Kind: string(data.Kind()),
 		Seal: func(seq uint64) ([]byte, error) {
 			return t.keys.Seal(wire.Header{ID: id, Sequence: messageNumber(seq, place), Time: now}, data)
 		},
 	}
 }
 
-// proof is what a message carries beside the payment.
-type proof struct {
-	record    []byte
-	kind      emv.RecordKind
-	abandoned []emv.Unanswered
-}
-
-func proofOf(out *emv.Outcome) proof {
-	return proof{out.Record.Bytes(), out.RecordKind, out.Abandoned}
-}
-
 // message is what the wallet is told about a payment.
 func (t *Terminal) message(p *Payment, kind outgoing, proof proof) wire.Data {
-	common := wire.Payment{
-		PaymentID: p.ID, OrderRef: p.OrderRef, AmountMinor: p.AmountMinor, Currency: p.Currency,
-		BusinessDay: p.BusinessDay, AcceptedAt: wire.At(p.AcceptedAt),
-	}
+	common := t.common(p)
+	common.Abandoned = p.Abandoned
 	if len(proof.record) > 0 {
 		common.Record, common.RecordKind = wire.NewRecord(proof.record), wire.RecordKind(proof.kind)
 	}
@@ -200,13 +197,15 @@ func (t *Terminal) message(p *Payment, kind outgoing, proof proof) wire.Data {
 	if proof.kind != emv.RecordReversal { // by id alone; the record is reported beside it
 		common.Record, common.RecordKind = wire.Record{}, 0
 	}
-	reversal := wire.Reversal{Payment: common}
-	for _, a := range proof.abandoned {
-		if len(reversal.Abandoned) < wire.MaxAbandoned {
-			reversal.Abandoned = append(reversal.Abandoned, wire.Abandoned(a))
-		}
+	return wire.Reversal{Payment: common}
+}
+
+// common is what every message says of its payment.
+func (t *Terminal) common(p *Payment) wire.Payment {
+	return wire.Payment{
+		PaymentID: p.ID, OrderRef: p.OrderRef, AmountMinor: p.AmountMinor, Currency: p.Currency,
+		BusinessDay: p.BusinessDay, AcceptedAt: wire.At(p.AcceptedAt),
 	}
-	return reversal
 }
 
 // fail stops the terminal: what it holds in memory may no longer be the truth.

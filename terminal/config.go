@@ -14,6 +14,7 @@ type Limits struct {
 	SumMinor  int64         // their sum
 	PerDevice int64         // sum of one device
 	OldestAge time.Duration // age of the oldest; above it nothing is accepted offline
+	Refund    int64         // what a cashier may give back of one payment; above it a manager must
 }
 
 // Bounds of waiting. Each is a setting because wallets and shops differ; the
@@ -39,9 +40,9 @@ const (
 )
 
 // DefaultLimits are those of terminal.md: 1,000 payments, 20,000 yuan, 500 yuan
-// a device, 72 hours.
+// a device, 72 hours; a cashier gives back what one device may owe.
 func DefaultLimits() Limits {
-	return Limits{Payments: 1000, SumMinor: 20_000_00, PerDevice: 500_00, OldestAge: 72 * time.Hour}
+	return Limits{Payments: 1000, SumMinor: 20_000_00, PerDevice: 500_00, OldestAge: 72 * time.Hour, Refund: 500_00}
 }
 
 // DefaultBounds are those of terminal.md and scheme 8.6.6.
@@ -72,7 +73,7 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("kernel: missing")
 	case c.Zone == nil:
 		return fmt.Errorf("zone: missing")
-	case c.Limits.Payments < 0 || c.Limits.SumMinor < 0 || c.Limits.PerDevice < 0:
+	case c.Limits.Payments < 0 || c.Limits.SumMinor < 0 || c.Limits.PerDevice < 0 || c.Limits.Refund < 0:
 		return fmt.Errorf("limits: negative")
 	case c.Bounds.Answer <= 0 || c.Bounds.Tap <= 0 || c.Bounds.NextTap <= 0:
 		return fmt.Errorf("bounds: answer, tap and next_tap must be above zero")

@@ -16,6 +16,8 @@ type Chain interface {
 	// Links calls fn for every event from a sequence number (1 is the first) to
 	// the end, and stops at the first error of fn.
 	Links(from uint64, fn func(Link) error) error
+	// Head is the last event's number and hash, zero before the first.
+	Head() (seq uint64, hash [32]byte)
 }
 
 // Link is one event with what its hash covers.
@@ -38,24 +40,41 @@ const lookBack = 512
 // Evidence writes the evidence file of a payment that has ended (package
 // dispute). It holds what is otherwise kept encrypted: by, who asked, is in the
 // journal before the file exists, and in the file.
-func (t *Terminal) Evidence(ctx context.Context, chain Chain, id ID, by string) ([]byte, error) {
+func (t *Terminal) Evidence(ctx context.Context, id ID, by string) ([]byte, error) {
 	if by == "" || len(by) > maxBy || !printable(by) {
 		return nil, &RequestError{"by", "who asks, as the operating system knows them"}
 	}
 	if err := t.accepting(); err != nil {
 		return nil, err
 	}
-	defer t.locks.lock("payment/" + id.String())() // no receipt changes it meanwhile
-	p, err := t.load(id)
+	if t.chain == nil {
+		return nil, errors.New("this journal has no chain to export")
+	}
+	e, seq, err := t.export(ctx, id, by)
 	if err != nil {
 		return nil, err
 	}
+	// Not under the payment's lock: the chain can be long, and a receipt must not
+	// wait for it. What comes after the export's own event is not in the file.
+	if err := trail(e, t.chain, id.String(), seq); err != nil {
+		return nil, fmt.Errorf("read the chain of %s: %w", id, err)
+	}
+	return dispute.Encode(e, t.keys.Address().String(), id.String(), t.keys.Attest)
+}
+
+// export gathers what is kept and notes who asks, while no receipt changes it.
+func (t *Terminal) export(ctx context.Context, id ID, by string) (*dispute.Evidence, uint64, error) {
+	defer t.locks.lock("payment/" + id.String())()
+	p, err := t.load(id)
+	if err != nil {
+		return nil, 0, err
+	}
 	if !p.State.Ended() {
-		return nil, ErrNotEnded
+		return nil, 0, ErrNotEnded
 	}
 	e, err := t.gather(&p)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	e.ExportedAt, e.ExportedBy = time.Now().Round(0), by
 	seq, err := t.commit(ctx, Commit{
@@ -63,12 +82,9 @@ func (t *Terminal) Evidence(ctx context.Context, chain Chain, id ID, by string) 
 		Event:  mustJSON(Step{At: e.ExportedAt, Payment: id.String(), Revision: p.Revision, By: by, Why: "evidence exported"}),
 	})
 	if err != nil {
-		return nil, fmt.Errorf("store who exports evidence of %s: %w", id, err)
+		return nil, 0, fmt.Errorf("store who exports evidence of %s: %w", id, err)
 	}
-	if err := trail(e, chain, id.String(), seq); err != nil {
-		return nil, fmt.Errorf("read the chain of %s: %w", id, err)
-	}
-	return dispute.Encode(e, t.keys.Address().String(), id.String(), t.keys.Attest)
+	return e, seq, nil
 }
 
 // gather reads the payment's own records.

@@ -21,6 +21,13 @@ func (p *Payment) Explain() *Explanation {
 	if p.Reason == emv.ReasonOK {
 		return nil
 	}
+	if p.State.Ended() && p.Reason == emv.ReasonUnknown {
+		// The scheme's text asks for the same phone again; that time is over.
+		return &Explanation{
+			ID: fmt.Sprintf("%02X", byte(p.Reason)), Side: string(p.Reason.Side()), Retry: string(emv.RetryYes),
+			ZH: "结果未知,本次付款已撤销,请重新付款", EN: "Result unknown; this payment is reversed, please pay again",
+		}
+	}
 	return &Explanation{
 		ID: fmt.Sprintf("%02X", byte(p.Reason)), Side: string(p.Reason.Side()), Retry: string(p.Reason.Retry()),
 		ZH: p.Reason.Text(emv.Chinese), EN: p.Reason.Text(emv.English),

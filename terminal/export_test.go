@@ -33,8 +33,10 @@ var NewID = newID
 // Put stores a payment as a process that died left it.
 func (t *Terminal) Put(p *Payment, records ...Record) error {
 	c := t.change(Payment{}, p, "put by a test")
-	c.Records = append(c.Records, Record{kindOpen, p.ID.String(), []byte(p.ID.String())},
-		Record{kindOrder, p.OrderRef, mustJSON([]ID{p.ID})})
+	c.Records = append(c.Records, Record{kindOrder, p.OrderRef, mustJSON([]ID{p.ID})})
+	if !p.State.Ended() {
+		c.Records = append(c.Records, Record{kindOpen, p.ID.String(), []byte(p.ID.String())})
+	}
 	c.Records = append(c.Records, records...)
 	_, err := t.commit(context.Background(), c)
 	return err
@@ -42,7 +44,10 @@ func (t *Terminal) Put(p *Payment, records ...Record) error {
 
 // PutReserved stores a payment that holds exposure.
 func (t *Terminal) PutReserved(p *Payment) error {
-	counts := t.reserve(p, emv.NewDeviceID([8]byte{1, 2, 3, 4, 5, 6, 7, 8}))
+	counts, err := t.reserve(p, emv.NewDeviceID([8]byte{1, 2, 3, 4, 5, 6, 7, 8}))
+	if err != nil {
+		return err
+	}
 	c := Commit{Event: []byte("reserve"), Counts: counts}
 	if _, err := t.commit(context.Background(), c); err != nil {
 		return err
@@ -65,8 +70,11 @@ func (t *Terminal) PutStored(p *Payment) error {
 	return err
 }
 
-// someRecord stands for the evidence of a tap; nobody here looks into it.
-var someRecord = channel.NewSecret([]byte{0xBF, 0x8B, 0x01, 0x00})
+// someRecord stands for the evidence of a tap that was approved offline: kind 01,
+// and an answer whose CID says that the phone has committed.
+var someRecord = channel.NewSecret([]byte{0xBF, 0x8B, 0x01, 0x14,
+	0xDF, 0x8B, 0x30, 0x01, 0x01, 0xDF, 0x8B, 0x31, 0x01, 0x01,
+	0xDF, 0x8B, 0x34, 0x06, 0x77, 0x04, 0x9F, 0x27, 0x01, 0x40})
 
 // Authorise asks the wallet for a payment in state authorising, and returns at its end.
 func (t *Terminal) Authorise(ctx context.Context, p Payment, seq uint64) {

@@ -30,3 +30,16 @@ func newID(now time.Time, random io.Reader) (ID, error) {
 	id[8] = id[8]&0x3f | 0x80
 	return id, nil
 }
+
+// newIDs makes some, in their order.
+func newIDs(now time.Time, random io.Reader, n int) ([]ID, error) {
+	ids := make([]ID, n)
+	for i := range ids {
+		id, err := newID(now, random)
+		if err != nil {
+			return nil, err
+		}
+		ids[i] = id
+	}
+	return ids, nil
+}

@@ -20,7 +20,9 @@ const (
 	kindReceipt   = "receipt"   // the wallet's signed answers
 	kindTrace     = "trace"     // the masked dialogue of the tap
 	kindSeen      = "seen"      // device history (scheme 7.3)
+	kindRefunds   = "refunds-"  // with the date behind it: refund ids of that business day -> payment
 	kindRecon     = "recon"     // the last reconciliation of a day
+	kindAnchor    = "anchor"    // what the wallet keeps of the journal and it does not hold
 )
 
 // Records reads what was committed.

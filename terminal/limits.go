@@ -26,16 +26,25 @@ func deviceKey(d emv.DeviceID) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// reserve holds the exposure of a payment; the caps hold in the commit.
-func (t *Terminal) reserve(p *Payment, device emv.DeviceID) []Count {
+// reserve holds the exposure of a payment; the caps hold in the commit. A limit of
+// nothing is refused here: to the journal a cap of 0 is none.
+func (t *Terminal) reserve(p *Payment, device emv.DeviceID) ([]Count, error) {
 	r := &Reserve{Device: countDevice + deviceKey(device), Minor: p.AmountMinor}
-	p.Reserved = r
 	l := t.cfg.Limits
+	for _, none := range []struct {
+		name  string
+		limit int64
+	}{{countPayments, l.Payments}, {countSum, l.SumMinor}, {r.Device, l.PerDevice}} {
+		if none.limit <= 0 {
+			return nil, &CapError{Counter: none.name}
+		}
+	}
+	p.Reserved = r
 	return []Count{
 		{Name: countPayments, Delta: 1, Cap: l.Payments},
 		{Name: countSum, Delta: r.Minor, Cap: l.SumMinor},
 		{Name: r.Device, Delta: r.Minor, Cap: l.PerDevice},
-	}
+	}, nil
 }
 
 // release gives back what a payment holds.

@@ -78,6 +78,13 @@ func printable(s string) bool {
 
 // digest names the body of a request: the same key must ask for the same (I13).
 func (r *Request) digest() string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s|%d|%s|%s|%s", r.OrderRef, r.AmountMinor, r.Currency, r.Offline, r.ExpiresIn))
+	return hex.EncodeToString(sum[:])
+}
+
+// firstDigest is how the first release wrote it, without the time to wait: the
+// keys of its journals must keep their answers.
+func (r *Request) firstDigest() string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s|%d|%s|%s", r.OrderRef, r.AmountMinor, r.Currency, r.Offline))
 	return hex.EncodeToString(sum[:])
 }
@@ -86,6 +93,7 @@ func (r *Request) digest() string {
 type asked struct {
 	Payment ID     `json:"payment"`
 	Digest  string `json:"digest"`
+	Refund  *ID    `json:"refund,omitempty"` // the key stands for this refund of it
 }
 
 // Open returns the payment of a request: the one that the key or the order
@@ -120,6 +128,9 @@ func (t *Terminal) Open(ctx context.Context, r Request) (Payment, error) {
 			return Payment{}, &RequestError{"order_ref", fmt.Sprintf("an order with fewer than %d attempts", maxAttempts)}
 		}
 	}
+	if t.isOldCopy() {
+		return Payment{}, ErrOldCopy
+	}
 	if err := t.fieldReady(ctx); err != nil {
 		return Payment{}, err
 	}
@@ -131,8 +142,7 @@ func (t *Terminal) repeated(last Payment, r Request) (Payment, error) {
 	if r.Key != "" {
 		return Payment{}, &OrderError{Payment: last}
 	}
-	same := Request{OrderRef: last.OrderRef, AmountMinor: last.AmountMinor, Currency: last.Currency, Offline: last.Offline}
-	if same.digest() != r.digest() {
+	if r.OrderRef != last.OrderRef || r.AmountMinor != last.AmountMinor || r.Currency != last.Currency || r.Offline != last.Offline {
 		return Payment{}, ErrKeyReused
 	}
 	return last, nil
@@ -147,7 +157,7 @@ func (t *Terminal) byKey(r Request) (Payment, bool, error) {
 	if err := json.Unmarshal(raw, &a); err != nil {
 		return Payment{}, false, fmt.Errorf("read idempotency key: %w", err)
 	}
-	if a.Digest != r.digest() {
+	if a.Refund != nil || a.Digest != r.digest() && a.Digest != r.firstDigest() {
 		return Payment{}, false, ErrKeyReused
 	}
 	p, err := t.load(a.Payment)
@@ -183,7 +193,7 @@ func (t *Terminal) create(ctx context.Context, r Request, order []ID, rawOrder [
 		Record{kindOrder, r.OrderRef, mustJSON(append(order, id))},
 		Record{kindOpen, id.String(), []byte(id.String())})
 	if r.Key != "" {
-		c.Records = append(c.Records, Record{kindKey, r.Key, mustJSON(asked{id, r.digest()})})
+		c.Records = append(c.Records, Record{kindKey, r.Key, mustJSON(asked{Payment: id, Digest: r.digest()})})
 	}
 	if _, err := t.commit(ctx, c); err != nil {
 		t.unclaim(id)

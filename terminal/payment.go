@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tapkeeper/emv"
+	"tapkeeper/uplink/wire"
 )
 
 // State is where a payment stands, as the till sees it.
@@ -104,24 +105,33 @@ type Payment struct {
 	TVR        string `json:"tvr,omitempty"`
 	WalletRef  string `json:"wallet_ref,omitempty"`
 
+	Refunds []Refund `json:"refunds,omitempty"` // oldest first
+
 	// What is in flight; the till need not look at it.
 	Request  *ID      `json:"request,omitempty"`  // message id of the authorisation
 	Advice   *ID      `json:"advice,omitempty"`   // message id of the advice
 	Reversal *ID      `json:"reversal,omitempty"` // message id of the reversal
 	Report   *ID      `json:"report,omitempty"`   // message id of the report
+	Resent   *Resent  `json:"resent,omitempty"`   // what a reconciliation sent again
+	Former   []ID     `json:"former,omitempty"`   // messages that others have replaced
 	Reserved *Reserve `json:"reserved,omitempty"` // exposure held for this payment
+
+	Number    uint64           `json:"number,omitempty"`    // of the message that the wallet took the money by
+	Abandoned []wire.Abandoned `json:"abandoned,omitempty"` // attempts without an answer (scheme 8.6)
 }
 
 // End says how the payment ended, empty while it has not (I7 of terminal.md's
 // ends: a stored payment has ended only when the wallet has answered for it).
 func (p Payment) End() End {
 	switch {
+	case p.State == Approved && p.Settlement == Settled && p.RefundedMinor() == p.AmountMinor:
+		return Refunded
 	case p.State == Approved && p.Settlement == Settled:
 		return Paid
+	case (p.State == Failed || p.State == Stored && p.Reversal != nil) && (p.Settlement == Queued || p.Settlement == Rejected):
+		return "" // the reversal has not been confirmed, or was refused: the wallet may have the money
 	case p.State == Stored && (p.Settlement == Rejected || p.Settlement == Reversed):
 		return NotPaid
-	case p.State == Failed && (p.Settlement == Queued || p.Settlement == Rejected):
-		return "" // the reversal has not been confirmed, or was refused: the wallet may have the money
 	case p.State == Declined, p.State == Cancelled, p.State == Expired, p.State == Failed:
 		return NotPaid
 	}
@@ -134,7 +144,7 @@ func (p *Payment) holdsOrder() bool {
 	case Declined, Cancelled, Expired, Failed:
 		return false
 	case Stored:
-		return p.Settlement != Rejected && p.Settlement != Reversed
+		return p.Reversal == nil && p.Settlement != Rejected && p.Settlement != Reversed
 	}
 	return true
 }
@@ -144,6 +154,15 @@ func (p *Payment) holdsOrder() bool {
 type Reserve struct {
 	Device string `json:"device"` // counter name: a hash, never the device id
 	Minor  int64  `json:"minor"`
+}
+
+// Resent is a message of a payment that the wallet had lost, sent again. It
+// changes nothing about the payment's end.
+type Resent struct {
+	Message ID     `json:"message"`
+	Kind    string `json:"kind"`
+	Refund  *ID    `json:"refund,omitempty"`
+	Parked  bool   `json:"parked,omitempty"` // the wallet refused it
 }
 
 // Step is one state change, as it stands in the journal's chain.

@@ -110,10 +110,11 @@ func (t *Terminal) forget(ctx context.Context, p kept, keys []string, whole func
 	for _, kind := range []string{kindPayment, kindPending, kindRecord, kindReference, kindTrace, kindUnsent, kindOpen, kindDay + p.BusinessDay} {
 		gone(kind, id)
 	}
-	for _, message := range []*ID{p.Request, p.Advice, p.Reversal, p.Report} {
-		if message != nil {
-			gone(kindReceipt, id+"/"+message.String())
-		}
+	for _, message := range p.messages() {
+		gone(kindReceipt, id+"/"+message.String())
+	}
+	for _, back := range p.Refunds {
+		gone(kindRefunds+back.BusinessDay, back.ID.String())
 	}
 	for _, key := range keys {
 		gone(kindKey, key)
@@ -133,4 +134,23 @@ func (t *Terminal) forget(ctx context.Context, p kept, keys []string, whole func
 	}
 	_, err = t.commit(ctx, c)
 	return err
+}
+
+// messages are all that the payment has ever sent and may have receipts for.
+func (p *Payment) messages() []ID {
+	all := slices.Clone(p.Former)
+	for _, id := range []*ID{p.Request, p.Advice, p.Reversal, p.Report} {
+		if id != nil {
+			all = append(all, *id)
+		}
+	}
+	if p.Resent != nil {
+		all = append(all, p.Resent.Message)
+	}
+	for _, back := range p.Refunds {
+		if !back.Reversal { // whose message is the payment's own
+			all = append(all, back.Message)
+		}
+	}
+	return all
 }

@@ -2,6 +2,7 @@ package terminal
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,24 +15,13 @@ import (
 // ErrWalletAway: the wallet cannot be asked, or did not answer in time.
 var ErrWalletAway = errors.New("the wallet cannot be reached")
 
-// Class is how a payment differs between the two books.
-type Class string
-
-// The four classes of architecture.md, step 8.
-const (
-	OnlyHere     Class = "only_here"
-	OnlyThere    Class = "only_there"
-	AmountDiffer Class = "amount_differs"
-	StateDiffers Class = "state_differs"
-)
-
-// Difference is one payment that the two books do not agree on.
-type Difference struct {
-	Payment ID         `json:"payment_id"`
-	Class   Class      `json:"class"`
-	Here    *wire.Item `json:"here,omitempty"`
-	There   *wire.Item `json:"there,omitempty"`
-	Action  string     `json:"action"`
+// Side is what one of the two books has of a day: its payments, its refunds, and
+// the lowest and highest number of the messages behind them.
+type Side struct {
+	wire.Summary
+	Refunds wire.Summary `json:"refunds"`
+	First   uint64       `json:"first_sequence,omitempty"`
+	Last    uint64       `json:"last_sequence,omitempty"`
 }
 
 // Reconciliation compares one currency of a business day with the wallet.
@@ -40,146 +30,163 @@ type Reconciliation struct {
 	Currency    string       `json:"currency"`
 	At          time.Time    `json:"at"`
 	Match       bool         `json:"match"`
-	Here        wire.Summary `json:"here"`
-	There       wire.Summary `json:"there"`
-	Waiting     int          `json:"waiting"` // payments of the day whose message has no receipt yet
+	Here        Side         `json:"here"`
+	There       Side         `json:"there"`
+	Waiting     int          `json:"waiting"`   // payments and refunds of the day without the wallet's receipt
+	Questions   int          `json:"questions"` // that it took to find what differs
 	Differences []Difference `json:"differences,omitempty"`
+	Left        int          `json:"left_out,omitempty"` // differences that the journal's copy does not list
 }
 
-// maxPages bounds the item pages fetched for one day: 400 items each, far above
-// what one terminal takes in a day.
-const maxPages = 100
+const (
+	// maxQuestions bounds the narrowing of one day: ten times what 10,000
+	// differing payments take.
+	maxQuestions = 2000
+	// keptDifferences bounds what the journal keeps of a reconciliation, whose records
+	// are small; whoever asked has all.
+	keptDifferences = 40
+)
 
 // Reconcile compares a business day with the wallet's ledger, once for each
-// currency that was used (one, when nothing was).
+// currency that was used (one, when nothing was). Where they differ, it halves the
+// day until single payments are left, and does what each of them needs.
 func (t *Terminal) Reconcile(ctx context.Context, day string) ([]Reconciliation, error) {
 	if _, err := time.Parse(time.DateOnly, day); err != nil {
 		return nil, &RequestError{"day", "YYYY-MM-DD"}
 	}
-	payments, err := t.Day(day)
+	through := t.through() // before the books are read: what comes later is for the next time
+	books, err := t.booksOf(day)
 	if err != nil {
 		return nil, err
 	}
-	items, waiting := itemsOf(payments)
-	if len(items) == 0 {
-		items[t.currency()] = nil
-	}
 	var all []Reconciliation
-	for currency, here := range items {
-		r, err := t.reconcile(ctx, Reconciliation{
-			Day: day, Currency: currency, At: time.Now(),
-			Here: wire.Summarise(currency, here), Waiting: waiting[currency],
-		}, here)
-		if err != nil {
+	for currency, b := range books {
+		r := Reconciliation{Day: day, Currency: currency, At: time.Now(), Here: b.side(currency), Waiting: b.waiting}
+		if err := t.reconcile(ctx, &r, b, through); err != nil {
 			return nil, err
 		}
 		all = append(all, r)
 	}
-	slices.SortFunc(all, func(a, b Reconciliation) int { return bytes.Compare([]byte(a.Currency), []byte(b.Currency)) })
-	c := Commit{
-		Records: []Record{{kindRecon, day, mustJSON(all)}},
-		Event:   mustJSON(Step{At: time.Now(), Why: "reconciled business day " + day}),
-	}
-	if _, err := t.commit(ctx, c); err != nil {
+	slices.SortFunc(all, func(a, b Reconciliation) int { return cmp.Compare(a.Currency, b.Currency) })
+	if err := t.keepReconciliation(ctx, day, all); err != nil {
 		return nil, fmt.Errorf("store the reconciliation: %w", err)
 	}
 	return all, nil
 }
 
-// reconcile asks for one currency, and for the wallet's items when the
-// summaries differ.
-func (t *Terminal) reconcile(ctx context.Context, r Reconciliation, here []wire.Item) (Reconciliation, error) {
-	var there []wire.Item
-	var after *ID
-	for range maxPages {
-		answer, err := t.askDay(ctx, r, after)
-		if err != nil {
-			return r, err
-		}
-		r.There, r.Match = answer.Summary, answer.Match && answer.Summary == r.Here
-		there = append(there, answer.Items...)
-		if r.Match || !answer.More {
-			break
-		}
-		after = &answer.Items[len(answer.Items)-1].PaymentID
+// keepReconciliation writes down what was found, and what was done about it.
+func (t *Terminal) keepReconciliation(ctx context.Context, day string, all []Reconciliation) error {
+	kept := slices.Clone(all)
+	differ, room := 0, keptDifferences
+	for i := range kept {
+		r := &kept[i]
+		n := len(r.Differences)
+		r.Differences, r.Left = r.Differences[:min(n, room)], n-min(n, room)
+		differ, room = differ+n, room-min(n, room)
 	}
-	if !r.Match {
-		r.Differences = compare(here, there)
-	}
-	return r, nil
+	_, err := t.commit(ctx, Commit{
+		Records: []Record{{kindRecon, day, mustJSON(kept)}},
+		Event:   mustJSON(Step{At: time.Now(), Why: fmt.Sprintf("reconciled business day %s: %d differences", day, differ)}),
+	})
+	return err
 }
 
-func (t *Terminal) askDay(ctx context.Context, r Reconciliation, after *ID) (wire.ReconciliationAnswer, error) {
+// reconcile asks for one currency. It narrows down to what differs and acts on it.
+func (t *Terminal) reconcile(ctx context.Context, r *Reconciliation, here *books, through uint64) error {
+	answer, err := t.askDay(ctx, r, through, nil)
+	if err != nil {
+		return err
+	}
+	r.There = Side{answer.Summary, answer.Refunds, answer.First, answer.Last}
+	r.Match = r.There.Summary == r.Here.Summary && r.There.Refunds == r.Here.Refunds
+	if r.Match {
+		return nil
+	}
+	if r.Differences, err = t.narrow(ctx, r, here, through); err != nil {
+		return err
+	}
+	t.actOn(ctx, r.Day, r.Differences)
+	return nil
+}
+
+// narrow halves what differs until both sides' items of it are known.
+func (t *Terminal) narrow(ctx context.Context, r *Reconciliation, here *books, through uint64) ([]Difference, error) {
+	var open []wire.Range
+	ask := func(of wire.Book, from, to *ID) {
+		part := wire.Range{Of: of, From: from, To: to}
+		part.Summary = wire.Summarise(r.Currency, part.Within(here.items(of)))
+		open = append(open, part)
+	}
+	if r.Here.Summary != r.There.Summary {
+		ask(wire.BookPayments, nil, nil)
+	}
+	if r.Here.Refunds != r.There.Refunds {
+		ask(wire.BookRefunds, nil, nil)
+	}
+	var found []Difference
+	for len(open) > 0 {
+		batch := open[:min(len(open), wire.MaxRanges)]
+		open = open[len(batch):]
+		answer, err := t.askDay(ctx, r, through, batch)
+		if err != nil {
+			return nil, err
+		}
+		for i, part := range batch {
+			switch a := answer.Ranges[i]; {
+			case a.Match && a.Summary == part.Summary:
+			case a.Middle == nil:
+				found = append(found, compare(part.Within(here.items(part.Of)), a.Items)...)
+			case !inside(part, *a.Middle):
+				return nil, fmt.Errorf("%w: it halves a range outside of it", ErrWalletAway)
+			default:
+				ask(part.Of, part.From, a.Middle)
+				ask(part.Of, a.Middle, part.To)
+			}
+		}
+	}
+	slices.SortStableFunc(found, func(a, b Difference) int { return bytes.Compare(a.Payment[:], b.Payment[:]) })
+	return found, nil
+}
+
+// inside says that a key divides a range into two smaller ones.
+func inside(part wire.Range, key ID) bool {
+	return (part.From == nil || bytes.Compare(key[:], part.From[:]) > 0) && (part.To == nil || bytes.Compare(key[:], part.To[:]) < 0)
+}
+
+// askDay asks one question of a reconciliation.
+func (t *Terminal) askDay(ctx context.Context, r *Reconciliation, through uint64, ranges []wire.Range) (wire.ReconciliationAnswer, error) {
+	var none wire.ReconciliationAnswer
+	if r.Questions++; r.Questions > maxQuestions {
+		return none, fmt.Errorf("%w: %d questions do not find what differs", ErrWalletAway, maxQuestions)
+	}
 	now := time.Now()
 	id, err := newID(now, t.random)
 	if err != nil {
-		return wire.ReconciliationAnswer{}, err
+		return none, err
 	}
 	message, err := t.keys.Seal(wire.Header{ID: id, Time: now}, wire.Reconciliation{
-		BusinessDay: r.Day, Currency: r.Currency, Summary: r.Here, After: after,
+		BusinessDay: r.Day, Currency: r.Currency, Summary: r.Here.Summary, Refunds: r.Here.Refunds,
+		Through: through, Ranges: ranges, Heads: t.Heads(),
 	})
 	if err != nil {
-		return wire.ReconciliationAnswer{}, fmt.Errorf("seal the reconciliation: %w", err)
+		return none, fmt.Errorf("seal the reconciliation: %w", err)
 	}
 	m, err := t.wallet.Ask(ctx, wire.KindReconciliation, id, message)
 	if err != nil {
-		return wire.ReconciliationAnswer{}, fmt.Errorf("%w: %w", ErrWalletAway, err)
+		return none, fmt.Errorf("%w: %w", ErrWalletAway, err)
 	}
 	answer, ok := m.Data.(wire.ReconciliationAnswer)
-	if !ok || answer.BusinessDay != r.Day || answer.Currency != r.Currency {
-		return wire.ReconciliationAnswer{}, fmt.Errorf("%w: it answered another question", ErrWalletAway)
+	if !ok || answer.BusinessDay != r.Day || answer.Currency != r.Currency || len(answer.Ranges) != len(ranges) {
+		return none, fmt.Errorf("%w: it answered another question", ErrWalletAway)
 	}
 	return answer, nil
 }
 
-// itemsOf sorts a day's payments into what the wallet must have, by currency,
-// and counts those that still wait for its receipt.
-func itemsOf(payments []Payment) (items map[string][]wire.Item, waiting map[string]int) {
-	items, waiting = map[string][]wire.Item{}, map[string]int{}
-	for _, p := range payments {
-		if _, ok := items[p.Currency]; !ok {
-			items[p.Currency] = nil // asked for also when the wallet must have nothing
-		}
-		item := wire.Item{PaymentID: p.ID, AmountMinor: p.AmountMinor}
-		switch {
-		case p.State == Approved && p.Settlement == Settled:
-			item.State = wire.ItemPaid
-		case p.Settlement == Reversed:
-			item.State = wire.ItemReversed
-		case p.Settlement == Queued || p.State == Authorising || p.State == Unknown:
-			waiting[p.Currency]++
-			continue
-		default:
-			continue // the wallet's money was never involved
-		}
-		items[p.Currency] = append(items[p.Currency], item)
+// through is the largest number of a message that the journal has sealed.
+func (t *Terminal) through() uint64 {
+	if t.chain == nil {
+		return 0
 	}
-	return items, waiting
-}
-
-// compare classifies every payment that is not the same in both books.
-func compare(here, there []wire.Item) []Difference {
-	byID := map[ID]*wire.Item{}
-	for i := range there {
-		byID[there[i].PaymentID] = &there[i]
-	}
-	var out []Difference
-	for i := range here {
-		h := &here[i]
-		o := byID[h.PaymentID]
-		delete(byID, h.PaymentID)
-		switch {
-		case o == nil:
-			out = append(out, Difference{h.PaymentID, OnlyHere, h, nil, "a person must compare the receipt with the wallet"})
-		case o.AmountMinor != h.AmountMinor:
-			out = append(out, Difference{h.PaymentID, AmountDiffer, h, o, "a person must compare the receipt with the wallet"})
-		case o.State != h.State:
-			out = append(out, Difference{h.PaymentID, StateDiffers, h, o, "wait for the outbox; then a person must look"})
-		}
-	}
-	for id, o := range byID {
-		out = append(out, Difference{id, OnlyThere, nil, o, "wait for the outbox: the receipt has not come yet"})
-	}
-	slices.SortFunc(out, func(a, b Difference) int { return bytes.Compare(a.Payment[:], b.Payment[:]) })
-	return out
+	seq, _ := t.chain.Head()
+	return messageNumber(seq, messagesPerCommit-1)
 }

@@ -4,15 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 )
 
 // ErrPaidAnew: the order of a refused payment has another payment since. To send
 // the first one again could take the money twice.
 var ErrPaidAnew = errors.New("the order has a newer payment")
 
-// Release lets a message go out again that the wallet has refused and a person
-// has looked at: an advice, a reversal or a report of a payment. The exposure of an
-// advice is not reserved again, for the wallet knows of it.
+// Release lets what the wallet has refused go out again, once a person has looked
+// at it: an advice, a reversal or a report of a payment. It goes under a new
+// message id and number: the wallet remembers its answer to the old message for
+// ever, and judges this one anew. The exposure of an advice is not reserved again,
+// for the wallet knows of it.
 func (t *Terminal) Release(ctx context.Context, payment, message ID) error {
 	p, err := t.load(payment)
 	if err != nil {
@@ -25,9 +29,10 @@ func (t *Terminal) Release(ctx context.Context, payment, message ID) error {
 		return err
 	}
 	var guards []Guard
+	var kind outgoing
 	next := p
 	switch is := func(id *ID) bool { return id != nil && *id == message }; {
-	case is(p.Advice) && p.Settlement == Rejected:
+	case is(p.Advice) && p.Settlement == Rejected && p.Reversal == nil:
 		ids, raw, err := t.order(p.OrderRef)
 		if err != nil {
 			return err
@@ -36,17 +41,62 @@ func (t *Terminal) Release(ctx context.Context, payment, message ID) error {
 			return ErrPaidAnew
 		}
 		guards = []Guard{{kindOrder, p.OrderRef, raw}}
-		next.Settlement = Queued
+		kind, next.Settlement = sendAdvice, Queued
 	case is(p.Reversal) && p.Settlement == Rejected:
-		next.Settlement = Queued
+		kind, next.Settlement = sendReversal, Queued
 	case is(p.Report):
+		kind = sendReport
+	case p.Resent != nil && p.Resent.Parked && p.Resent.Message == message:
+		return t.releaseResent(ctx, p)
 	default:
 		return fmt.Errorf("%w: message %s of payment %s is not parked", ErrConflict, message, payment)
 	}
-	c := t.change(p, &next, "a person lets it go out again")
-	c.Guards, c.Release = guards, []string{message.String()}
+	c, err := t.resend(p, next, kind, message, "a person lets it go out again")
+	if err != nil {
+		return err
+	}
+	c.Guards = guards
 	if _, err := t.commit(ctx, c); err != nil {
 		return fmt.Errorf("release message %s: %w", message, err)
 	}
 	return nil
+}
+
+// releaseResent sends once more what a reconciliation had sent again.
+func (t *Terminal) releaseResent(ctx context.Context, p Payment) error {
+	next, old := p, *p.Resent
+	next.Former = append(slices.Clip(p.Former), old.Message)
+	c, err := t.again(p, next, outgoing(old.Kind), old.Refund)
+	if err != nil {
+		return err
+	}
+	c.Done = []string{old.Message.String()}
+	if _, err := t.commit(ctx, c); err != nil {
+		return fmt.Errorf("release message %s: %w", old.Message, err)
+	}
+	return nil
+}
+
+// resend prepares the commit that puts a message of the payment into the outbox
+// under a new id, in the place of another one when old is not zero.
+func (t *Terminal) resend(p, next Payment, kind outgoing, old ID, why string) (Commit, error) {
+	now := time.Now()
+	id, err := newID(now, t.random)
+	if err != nil {
+		return Commit{}, err
+	}
+	proof, err := t.proofKept(&p, kind)
+	if err != nil {
+		return Commit{}, err
+	}
+	var done []string
+	if old != (ID{}) {
+		next.Former = append(slices.Clip(p.Former), old)
+		done = []string{old.String()}
+	}
+	next.owe(kind, id)
+	c := t.change(p, &next, why)
+	c.Done = done
+	c.Entries = []Entry{t.entry(&next, kind, id, 0, proof, now)}
+	return c, nil
 }

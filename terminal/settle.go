@@ -13,6 +13,7 @@ const (
 	sendAuthorisation outgoing = "authorisation"
 	sendReport        outgoing = "report"
 	sendReversal      outgoing = "reversal"
+	sendRefund        outgoing = "refund"
 )
 
 // verdict is what an outcome of the kernel makes of a payment (terminal.md,

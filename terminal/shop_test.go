@@ -46,7 +46,7 @@ func open(t *testing.T, journal *terminaltest.Journal) *shop {
 	}
 	s := &shop{T: t, journal: journal, wallet: w, stop: func() error { return nil }}
 	s.terminal, err = terminal.New(config(), terminal.Parts{
-		Journal: journal, Field: emptyField{}, Wallet: w, Keys: w.Keys, Trust: noList{}, Clock: goodClock{}, Random: rand.Reader,
+		Journal: journal, Field: emptyField{}, Wallet: w, Keys: w.Keys, Trust: noList{}, Clock: goodClock{}, Chain: journal, Random: rand.Reader,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -10,18 +10,23 @@ import (
 
 // load reads a payment from the journal.
 func (t *Terminal) load(id ID) (Payment, error) {
+	p, _, err := t.loadRaw(id)
+	return p, err
+}
+
+// loadRaw reads a payment and its record, for a guard.
+func (t *Terminal) loadRaw(id ID) (p Payment, raw []byte, err error) {
 	raw, ok, err := t.journal.Get(kindPayment, id.String())
 	if err != nil {
-		return Payment{}, fmt.Errorf("read payment %s: %w", id, err)
+		return Payment{}, nil, fmt.Errorf("read payment %s: %w", id, err)
 	}
 	if !ok {
-		return Payment{}, ErrNotFound
+		return Payment{}, nil, ErrNotFound
 	}
-	var p Payment
 	if err := json.Unmarshal(raw, &p); err != nil {
-		return Payment{}, fmt.Errorf("read payment %s: %w", id, err)
+		return Payment{}, nil, fmt.Errorf("read payment %s: %w", id, err)
 	}
-	return p, nil
+	return p, raw, nil
 }
 
 // Payment returns a payment as it is on disk, with the hint of the moment.

@@ -68,6 +68,7 @@ type Terminal struct {
 	keys    *wire.Terminal
 	trust   Trust
 	clock   Clock
+	chain   Chain // nil: there is no chain, and no anchor for it
 	random  io.Reader
 
 	locks   keyLocks // one change of a payment, or of an order, at a time
@@ -80,7 +81,9 @@ type Terminal struct {
 	hints   map[ID]Hint
 	changed chan struct{} // closed and replaced at every change
 	unsent  map[ID]time.Time
-	fatal   error // the journal lost certainty: nothing more is accepted
+	fatal   error      // the journal lost certainty: nothing more is accepted
+	known   *wire.Head // the wallet's anchor, found in the chain
+	oldCopy bool       // the wallet's anchor is not in the chain
 	life    context.Context
 }
 
@@ -100,6 +103,7 @@ type Parts struct {
 	Keys    *wire.Terminal
 	Trust   Trust
 	Clock   Clock
+	Chain   Chain     // the journal as a chain; nil: no evidence, no anchor
 	Random  io.Reader // crypto/rand outside simulations (scheme 6.8)
 }
 
@@ -110,7 +114,7 @@ func New(cfg Config, p Parts) (*Terminal, error) {
 	}
 	return &Terminal{
 		cfg: cfg, journal: p.Journal, field: p.Field, wallet: p.Wallet, keys: p.Keys,
-		trust: p.Trust, clock: p.Clock, random: p.Random,
+		trust: p.Trust, clock: p.Clock, chain: p.Chain, random: p.Random,
 		armed:   make(chan ID, 1),
 		hints:   map[ID]Hint{},
 		changed: make(chan struct{}),

@@ -6,7 +6,9 @@ package terminaltest
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -26,6 +28,7 @@ type Journal struct {
 	counts  map[string]int64
 	entries []Entry
 	events  [][]byte
+	hashes  [][32]byte // of the events so far asked for
 }
 
 // Entry is a message in the outbox.
@@ -35,7 +38,10 @@ type Entry struct {
 	Parked          string
 }
 
-var _ terminal.Journal = (*Journal)(nil)
+var (
+	_ terminal.Journal = (*Journal)(nil)
+	_ terminal.Chain   = (*Journal)(nil)
+)
 
 // Get implements terminal.Records.
 func (j *Journal) Get(kind, key string) ([]byte, bool, error) {
@@ -193,4 +199,52 @@ func (j *Journal) Events() [][]byte {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return slices.Clone(j.events)
+}
+
+// Head implements terminal.Chain.
+func (j *Journal) Head() (uint64, [32]byte) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.seq, j.hash(j.seq)
+}
+
+// Links implements terminal.Chain.
+func (j *Journal) Links(from uint64, fn func(terminal.Link) error) error {
+	j.mu.Lock()
+	var links []terminal.Link
+	for seq := max(from, 1); seq <= j.seq; seq++ {
+		links = append(links, terminal.Link{Seq: seq, Prev: j.hash(seq - 1), Hash: j.hash(seq), Payload: j.events[seq-1]})
+	}
+	j.mu.Unlock()
+	for _, l := range links {
+		if err := fn(l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hash chains the events up to one; zero before the first.
+func (j *Journal) hash(seq uint64) (h [32]byte) {
+	for len(j.hashes) < int(seq) {
+		before := [32]byte{}
+		if n := len(j.hashes); n > 0 {
+			before = j.hashes[n-1]
+		}
+		j.hashes = append(j.hashes, sha256.Sum256(append(before[:], j.events[len(j.hashes)]...)))
+	}
+	if seq == 0 {
+		return h
+	}
+	return j.hashes[seq-1]
+}
+
+// Clone is a copy as a backup makes it.
+func (j *Journal) Clone() *Journal {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return &Journal{
+		seq: j.seq, records: maps.Clone(j.records), counts: maps.Clone(j.counts),
+		entries: slices.Clone(j.entries), events: slices.Clone(j.events),
+	}
 }

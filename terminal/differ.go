@@ -1,0 +1,252 @@
+package terminal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"tapkeeper/uplink/wire"
+)
+
+// Class is how a payment differs between the two books.
+type Class string
+
+// The four classes of architecture.md, step 8.
+const (
+	OnlyHere     Class = "only_here"
+	OnlyThere    Class = "only_there"
+	AmountDiffer Class = "amount_differs"
+	StateDiffers Class = "state_differs"
+)
+
+// Difference is one payment, or one refund, that the two books do not agree on,
+// and what was done about it.
+type Difference struct {
+	Payment ID         `json:"payment_id"`
+	Refund  *ID        `json:"refund_id,omitempty"`
+	Class   Class      `json:"class"`
+	Here    *wire.Item `json:"here,omitempty"`
+	There   *wire.Item `json:"there,omitempty"`
+	Action  string     `json:"action"` // wait, query, resend, reverse, accept; or person, who must look at it
+	Why     string     `json:"why"`
+}
+
+// What is done about a difference.
+const (
+	doWait    = "wait"    // its message is in the outbox and goes again by itself
+	doQuery   = "query"   // the wallet was asked; its answer settles it
+	doResend  = "resend"  // the wallet has lost it: it is told again
+	doReverse = "reverse" // the wallet has money that the till was told is not paid
+	doAccept  = "accept"  // the wallet's word is taken as the fact
+	doPerson  = "person"  // only a person can tell who is right
+)
+
+// compare classifies every item of a range that is not the same in both books.
+// Both sides are sorted.
+func compare(here, there []wire.Item) []Difference {
+	var out []Difference
+	for len(here) > 0 || len(there) > 0 {
+		order := 0
+		switch {
+		case len(there) == 0:
+			order = -1
+		case len(here) == 0:
+			order = 1
+		default:
+			order = wire.CompareItems(here[0], there[0])
+		}
+		switch {
+		case order < 0:
+			out, here = append(out, differenceOf(OnlyHere, &here[0], nil)), here[1:]
+			continue
+		case order > 0:
+			out, there = append(out, differenceOf(OnlyThere, nil, &there[0])), there[1:]
+			continue
+		case here[0].AmountMinor != there[0].AmountMinor || here[0].PaymentID != there[0].PaymentID:
+			out = append(out, differenceOf(AmountDiffer, &here[0], &there[0]))
+		case here[0].State != there[0].State:
+			out = append(out, differenceOf(StateDiffers, &here[0], &there[0]))
+		}
+		here, there = here[1:], there[1:]
+	}
+	return out
+}
+
+func differenceOf(class Class, here, there *wire.Item) Difference {
+	d := Difference{Class: class}
+	for _, i := range []*wire.Item{here, there} {
+		if i == nil {
+			continue
+		}
+		own := *i
+		d.Payment = own.PaymentID
+		if own.RefundID != (ID{}) {
+			d.Refund = &own.RefundID
+		}
+		if i == here {
+			d.Here = &own
+		} else {
+			d.There = &own
+		}
+	}
+	return d
+}
+
+// actors carry out actions side by side: their commits share a sync.
+const actors = 16
+
+// actOn does what each difference needs, and writes beside it what was done.
+func (t *Terminal) actOn(ctx context.Context, day string, differences []Difference) {
+	next := make(chan *Difference)
+	var working sync.WaitGroup
+	for range min(actors, len(differences)) {
+		working.Go(func() {
+			for d := range next {
+				t.act(ctx, day, d)
+			}
+		})
+	}
+	for i := range differences {
+		next <- &differences[i]
+	}
+	close(next)
+	working.Wait()
+}
+
+// act decides about one difference and carries it out. What cannot be carried
+// out is a person's, with the reason.
+func (t *Terminal) act(ctx context.Context, day string, d *Difference) {
+	if d.Class == OnlyThere && d.Refund == nil {
+		t.askFirst(ctx, d)
+	}
+	p, err := t.load(d.Payment)
+	if errors.Is(err, ErrNotFound) {
+		d.Action, d.Why = doPerson, "the journal does not hold this payment; compare it with the wallet's receipt"
+		return
+	}
+	if err != nil {
+		d.Action, d.Why = doPerson, err.Error()
+		return
+	}
+	defer t.locks.lock("order/" + p.OrderRef)()
+	defer t.locks.lock("payment/" + p.ID.String())()
+	if p, err = t.load(d.Payment); err == nil {
+		err = t.actOnPayment(ctx, day, p, d)
+	}
+	if err != nil {
+		d.Action, d.Why = doPerson, "it could not be carried out: "+err.Error()
+	}
+}
+
+// askFirst asks the wallet about a payment whose receipt may have been lost. Its
+// answer goes to Receive, which settles the payment if it is of ours.
+func (t *Terminal) askFirst(ctx context.Context, d *Difference) {
+	p, err := t.load(d.Payment)
+	if err != nil || p.Settlement != Queued || !p.State.Ended() {
+		return
+	}
+	t.query(ctx, d.Payment)
+	if p, err = t.load(d.Payment); err == nil && p.Settlement != Queued {
+		d.Action, d.Why = doQuery, "the receipt was lost; the wallet has given it again"
+	}
+}
+
+// actOnPayment holds the locks of the payment and of its order.
+func (t *Terminal) actOnPayment(ctx context.Context, day string, p Payment, d *Difference) error {
+	plan := planOf(day, &p, d)
+	if d.Action == doQuery {
+		return nil // the answer has settled it
+	}
+	parked := ID{}
+	if plan.action == doAccept && d.Refund == nil && d.There.State == wire.ItemPaid {
+		ids, _, err := t.order(p.OrderRef)
+		if err != nil {
+			return err
+		}
+		if len(ids) == 0 || ids[len(ids)-1] != p.ID {
+			plan.action, plan.why, parked = doReverse, "the order was paid anew since; this money goes back", *p.Advice
+		}
+	}
+	d.Action, d.Why = plan.action, plan.why
+	next := p
+	var c Commit
+	var err error
+	switch plan.action {
+	case doResend:
+		c, err = t.again(p, next, plan.kind, d.Refund)
+	case doReverse:
+		next.Settlement = Queued
+		c, err = t.resend(p, next, sendReversal, parked, "the wallet has money of a payment that was told not paid; reversed")
+	case doAccept:
+		c, err = t.accept(p, d)
+	default:
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = t.commit(ctx, c)
+	return err
+}
+
+// again sends what the wallet has lost. The payment keeps its end: it rests on
+// the wallet's own receipt.
+func (t *Terminal) again(p, next Payment, kind outgoing, refund *ID) (Commit, error) {
+	now := time.Now()
+	id, err := newID(now, t.random)
+	if err != nil {
+		return Commit{}, err
+	}
+	next.Resent = &Resent{Message: id, Kind: string(kind), Refund: refund}
+	entry, err := t.againEntry(&p, next.Resent, now)
+	if err != nil {
+		return Commit{}, err
+	}
+	c := t.change(p, &next, "the wallet has lost it; it is sent again")
+	c.Entries = []Entry{entry}
+	return c, nil
+}
+
+func (t *Terminal) againEntry(p *Payment, r *Resent, now time.Time) (Entry, error) {
+	if r.Refund == nil {
+		proof, err := t.proofKept(p, outgoing(r.Kind))
+		return t.entry(p, outgoing(r.Kind), r.Message, 0, proof, now), err
+	}
+	at := slices.IndexFunc(p.Refunds, func(b Refund) bool { return b.ID == *r.Refund })
+	if at < 0 {
+		return Entry{}, fmt.Errorf("payment %s has no refund %s", p.ID, r.Refund)
+	}
+	back := p.Refunds[at]
+	back.Message = r.Message
+	return t.refundEntry(p, &back, 0, now), nil
+}
+
+// accept takes the wallet's word for what is here in doubt.
+func (t *Terminal) accept(p Payment, d *Difference) (Commit, error) {
+	next := p
+	var done []string
+	why := "the wallet's books are taken as the fact: "
+	switch {
+	case d.Refund != nil:
+		next.Refunds = slices.Clone(p.Refunds)
+		for i := range next.Refunds {
+			if next.Refunds[i].ID == *d.Refund {
+				next.Refunds[i].State, next.Refunds[i].Reason = RefundDone, 0
+			}
+		}
+		why += "the refund was made"
+	case d.There.State == wire.ItemReversed:
+		next.Settlement = Reversed
+		why += "reversed"
+	default:
+		next.State, next.Settlement, next.Reason = Approved, Settled, 0
+		done = []string{p.Advice.String()} // parked since it was refused
+		why += "paid"
+	}
+	c := t.change(p, &next, why)
+	c.Done = done
+	return c, nil
+}
