@@ -55,6 +55,20 @@ func open(t *testing.T, journal *terminaltest.Journal) *shop {
 	return s
 }
 
+// reopen joins the shop's terminal with another chain, and runs it.
+func (s *shop) reopen(chain terminal.Chain) {
+	s.Helper()
+	var err error
+	s.terminal, err = terminal.New(config(), terminal.Parts{
+		Journal: s.journal, Field: emptyField{}, Wallet: s.wallet, Keys: s.wallet.Keys, Trust: noList{}, Clock: goodClock{}, Chain: chain, Random: rand.Reader,
+	})
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.wallet.Deliver = s.terminal.Receive
+	s.run()
+}
+
 // run recovers and starts the terminal.
 func (s *shop) run() *shop {
 	s.Helper()
