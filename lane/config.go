@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -34,7 +35,7 @@ type ReaderConfig struct {
 
 // WalletConfig says how the wallet is reached and how long it is waited for.
 type WalletConfig struct {
-	Broker       string `toml:"broker"`        // mqtt://HOST:PORT or mqtts://HOST:PORT
+	Broker       string `toml:"broker"`        // mqtt://HOST:PORT or mqtts://HOST:PORT; several nodes of a cluster with commas
 	Username     string `toml:"username"`      // default none
 	PasswordFile string `toml:"password_file"` // default none
 	CAFile       string `toml:"ca_file"`       // mqtts: who signs the broker's certificate; default the system's
@@ -103,8 +104,10 @@ func (c *Config) Validate() error {
 	if _, err := time.Parse("15:04", c.DayStart); err != nil {
 		return &FieldError{"day_start", "HH:MM", c.DayStart}
 	}
-	if u, err := url.Parse(c.Wallet.Broker); err != nil || u.Host == "" || (u.Scheme != "mqtt" && u.Scheme != "mqtts") {
-		return &FieldError{"wallet.broker", "mqtt://HOST:PORT or mqtts://HOST:PORT", c.Wallet.Broker}
+	for node := range strings.SplitSeq(c.Wallet.Broker, ",") {
+		if u, err := url.Parse(strings.TrimSpace(node)); err != nil || u.Host == "" || (u.Scheme != "mqtt" && u.Scheme != "mqtts") {
+			return &FieldError{"wallet.broker", "mqtt://HOST:PORT or mqtts://HOST:PORT", c.Wallet.Broker}
+		}
 	}
 	return c.validateReader()
 }

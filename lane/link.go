@@ -14,6 +14,13 @@ import (
 	"tapkeeper/uplink/wire"
 )
 
+// handlers is how many receipts may be on their way into the journal at a time:
+// enough that one sync serves many of them when the outbox drains.
+const handlers = 32
+
+// SyncNow connects and sends at once what waits for another try. It waits for nothing.
+func (l *Lane) SyncNow() { l.link.SyncNow() }
+
 // wallet lets a terminal ask over a link.
 type wallet struct{ link *uplink.Link }
 

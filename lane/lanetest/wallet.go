@@ -74,6 +74,9 @@ func (s *Store) openNetwork() error {
 	return nil
 }
 
+// Keys are the wallet's, for a backend of one's own on the store's ledger.
+func (s *Store) Keys() *backend.Keys { return s.keys }
+
 // answering lets the wallet's backend answer inside the broker.
 func answering(service *backend.Service) uplinktest.Handler {
 	return func(topic string, payload []byte) []uplinktest.Publication {
