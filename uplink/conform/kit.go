@@ -3,12 +3,14 @@ package conform
 import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -54,6 +56,7 @@ type identity struct {
 	address wire.Address
 	scheme  string // the id in taps
 	key     ed25519.PrivateKey
+	cert    *tls.Certificate // for brokers that know terminals by it; nil without
 }
 
 type kitFile struct {
@@ -87,6 +90,9 @@ func LoadKit(dir string) (*Kit, error) {
 		if *to, err = f.Terminals[name].identity(); err != nil {
 			return nil, fmt.Errorf("read %s: terminals.%s: %w", kitName, name, err)
 		}
+		if to.cert, err = certificate(dir, name); err != nil {
+			return nil, err
+		}
 	}
 	if k.own.address.Merchant != k.neighbour.address.Merchant || k.own.address.Merchant == k.stranger.address.Merchant {
 		return nil, fmt.Errorf("read %s: own and neighbour share a merchant, stranger has another", kitName)
@@ -118,6 +124,19 @@ func (t kitFileTerminal) identity() (identity, error) {
 	}
 	id.key = ed25519.NewKeyFromSeed(seed)
 	return id, nil
+}
+
+// certificate reads NAME.crt and NAME.key, which a kit need not have.
+func certificate(dir, name string) (*tls.Certificate, error) {
+	crt, key := filepath.Join(dir, name+".crt"), filepath.Join(dir, name+".key")
+	if _, err := os.Stat(crt); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	c, err := tls.LoadX509KeyPair(crt, key)
+	if err != nil {
+		return nil, fmt.Errorf("read the kit's certificate: %w", err)
+	}
+	return &c, nil
 }
 
 func readPublic[K any](dir, name string) (key K, err error) {

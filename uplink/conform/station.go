@@ -76,6 +76,9 @@ func (s *station) connect() error {
 			c = s.cfg.TLS.Clone()
 		}
 		c.MinVersion = max(c.MinVersion, tls.VersionTLS13)
+		if s.cert != nil {
+			c.Certificates = []tls.Certificate{*s.cert}
+		}
 		o.AddBroker("ssl://" + u.Host).SetTLSConfig(c)
 	} else {
 		o.AddBroker("tcp://" + u.Host)
