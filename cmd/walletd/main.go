@@ -60,7 +60,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.PersistentFlags().StringVar(&s.dir, "dir", "/var/lib/walletd", "the wallet's folder")
 	root.PersistentFlags().BoolVar(&s.json, "json", false, "print JSON")
-	root.AddCommand(newInit(s), newEnrol(s), newServe(s), newAccounts(s), newPayments(s), newCheck(s))
+	root.AddCommand(newInit(s), newEnrol(s), newServe(s), newAccounts(s), newPayments(s), newCheck(s), newConformKit(s))
 	for _, c := range append(root.Commands(), root) {
 		c.Args = func(c *cobra.Command, args []string) error {
 			if err := cobra.NoArgs(c, args); err != nil {
