@@ -39,14 +39,14 @@ BENCH = ./emv/... ./queue/... ./reader/... ./uplink/... ./terminal/... ./lane/..
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
-demo: ## a whole store in one command; READER=pcsc taps on a real pcscd
+demo: ## a whole store in one command; READER=pcsc taps on a real pcscd, READER=pn532 on a serial reader
 ifeq ($(READER),pcsc)
 	@$(MAKE) --no-print-directory pcsc
 	@bin/pcsc/tapdemo -reader pcsc
 else
 	@mkdir -p bin
 	@CGO_ENABLED=0 go build -o bin/ ./cmd/tapkeeper ./cmd/tapdemo
-	@bin/tapdemo
+	@bin/tapdemo -reader $(READER)
 endif
 
 test: need lint ## everything: lint, all tests under the race detector, both demo stories
@@ -86,6 +86,7 @@ need:
 
 stories:
 	@$(MAKE) --no-print-directory demo
+	@bin/tapdemo -reader pn532
 	@if [ "$${CI:-}" != true ] && ! .ci/need -check $(CGO_PARTS) pcscd vsmartcard-vpcd; then \
 		echo "test: the demo on a real pcscd SKIPPED: packages are missing (see above)"; \
 	else \

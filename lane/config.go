@@ -28,9 +28,12 @@ type Config struct {
 
 // ReaderConfig says where phones are tapped.
 type ReaderConfig struct {
-	Kind   string `toml:"kind"`   // "pcsc" or "virtual"
-	Name   string `toml:"name"`   // pcsc: the reader's name; default the first contactless one
-	Socket string `toml:"socket"` // virtual: the socket that phones connect to
+	Kind    string `toml:"kind"`    // "pcsc", "pn532" or "virtual"
+	Name    string `toml:"name"`    // pcsc: the reader's name; default the first contactless one
+	Device  string `toml:"device"`  // pn532: the serial port, best by its name below /dev/serial/by-id
+	Fast    bool   `toml:"fast"`    // pn532: talk at 921600 baud instead of 115200
+	Polling string `toml:"polling"` // pn532: a polling frame in hex, for phones that wait for one; default none
+	Socket  string `toml:"socket"`  // virtual: the socket that phones connect to
 }
 
 // WalletConfig says how the wallet is reached and how long it is waited for.
@@ -118,15 +121,17 @@ func (c *Config) validateReader() error {
 		if c.Reader.Socket != "" {
 			return &FieldError{"reader.socket", `nothing with kind "pcsc"`, c.Reader.Socket}
 		}
+	case "pn532":
+		return c.validateSerial()
 	case "virtual":
 		if c.Environment == "live" {
-			return &FieldError{"reader.kind", `"pcsc" where environment is "live"`, c.Reader.Kind}
+			return &FieldError{"reader.kind", `"pcsc" or "pn532" where environment is "live"`, c.Reader.Kind}
 		}
 		if !filepath.IsAbs(c.Reader.Socket) {
 			return &FieldError{"reader.socket", "an absolute path", c.Reader.Socket}
 		}
 	default:
-		return &FieldError{"reader.kind", `"pcsc" or "virtual"`, c.Reader.Kind}
+		return &FieldError{"reader.kind", `"pcsc", "pn532" or "virtual"`, c.Reader.Kind}
 	}
 	return nil
 }

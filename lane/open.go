@@ -210,7 +210,10 @@ func (l *Lane) openStore(master []byte) error {
 }
 
 func (l *Lane) openReader() error {
-	if l.cfg.Reader.Kind == "virtual" {
+	switch l.cfg.Reader.Kind {
+	case "pn532":
+		return l.openPN532()
+	case "virtual":
 		r, err := virtual.Listen(l.cfg.Reader.Socket)
 		if err != nil {
 			return &PartError{"reader", err}

@@ -45,7 +45,7 @@ const exitUnavailable = 69
 
 // options are what a caller may choose.
 type options struct {
-	reader string // virtual or pcsc
+	reader string // virtual, pcsc or pn532
 	daemon string // the tapkeeper binary
 	serve  bool
 	taps   int
@@ -56,7 +56,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) (err e
 	var o options
 	flags := flag.NewFlagSet("tapdemo", flag.ContinueOnError)
 	flags.SetOutput(out)
-	flags.StringVar(&o.reader, "reader", "virtual", "virtual, or pcsc for a real pcscd with a virtual card (needs root)")
+	flags.StringVar(&o.reader, "reader", "virtual", "virtual, pn532 for a serial reader on a pty, or pcsc for a real pcscd with a virtual card (needs root)")
 	flags.StringVar(&o.daemon, "daemon", besides("tapkeeper"), "the tapkeeper binary")
 	flags.BoolVar(&o.serve, "serve", false, "stay up for playing instead of telling the story")
 	flags.IntVar(&o.taps, "taps", 0, "measure this many taps, end to end, instead of telling the story")

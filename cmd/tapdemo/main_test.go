@@ -157,6 +157,15 @@ func TestStory(t *testing.T) {
 	}
 }
 
+// The same story through a serial reader, on a real pty.
+func TestStoryOnPN532(t *testing.T) {
+	out := finished(t, programs(t), "-reader", "pn532")
+	wantStory(t, out)
+	if !strings.Contains(out, "PN532 in software on a real pty") {
+		t.Errorf("which reader was it?\n%s", out)
+	}
+}
+
 // The same story through a real pcscd. Where there is none, or no C compiler,
 // it fails under CI and is skipped elsewhere.
 func TestStoryOnPCSCD(t *testing.T) {

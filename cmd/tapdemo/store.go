@@ -71,8 +71,11 @@ func openStore(ctx context.Context, o options, limits lanetest.Limits) (s *store
 func (s *store) writeConfig() error {
 	c := s.Config()
 	reader := fmt.Sprintf("kind = %q\nsocket = %q", c.Reader.Kind, c.Reader.Socket)
-	if c.Reader.Socket == "" {
+	switch c.Reader.Kind {
+	case "pcsc":
 		reader = fmt.Sprintf("kind = %q\nname = %q", c.Reader.Kind, c.Reader.Name)
+	case "pn532":
+		reader = fmt.Sprintf("kind = %q\ndevice = %q\nfast = %t", c.Reader.Kind, c.Reader.Device, c.Reader.Fast)
 	}
 	return s.Write(map[string][]byte{"tapkeeper.toml": fmt.Appendf(nil, `environment = %q
 data_dir = %q

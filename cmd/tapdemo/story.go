@@ -42,6 +42,9 @@ func (t *teller) opening() error {
 	if t.PCSCD != nil {
 		reader = "PC/SC reader " + t.PCSCD.Reader + " of a real pcscd"
 	}
+	if t.Serial != nil {
+		reader = "PN532 in software on a real pty, " + t.Serial.Path()
+	}
 	t.say("小茶馆 Tea House: daemon, broker, wallet and phones, in %s", t.dir)
 	t.say("   reader   %s", reader)
 	t.say("   wallet   %s %s, %s %s", liLei.Name, yuan(liLei.BalanceMinor), hanMeimei.Name, yuan(hanMeimei.BalanceMinor))

@@ -17,6 +17,7 @@ import (
 
 	"tapkeeper/lane"
 	"tapkeeper/reader/readertest"
+	"tapkeeper/reader/readertest/line"
 	"tapkeeper/uplink/uplinktest"
 	"tapkeeper/wallet/backend"
 	"tapkeeper/wallet/ledger"
@@ -34,7 +35,7 @@ const (
 // Options of a store.
 type Options struct {
 	Dir    string // an empty folder, which the caller removes
-	Reader string // "virtual", the default, or "pcsc" for a real pcscd with a virtual card
+	Reader string // "virtual", the default, "pcsc" for a real pcscd with a virtual card, or "pn532" for a chip on a pty
 	Limits Limits
 	People []Person
 }
@@ -48,13 +49,21 @@ type Store struct {
 	Dir     string
 	Ledger  *ledger.Ledger
 	Network *uplinktest.Relay // between the daemon and the broker
-	PCSCD   *readertest.PCSCD // nil with the virtual reader
-	Field   *readertest.DialField
+	PCSCD   *readertest.PCSCD // nil with the other readers
+	Serial  *line.PTY         // of the chip, nil with the other readers
+	Field   Field
 	Phones  map[string]*Phone // by Person.ID
 
 	keys    *backend.Keys
 	broker  *uplinktest.Broker
 	closing []func() error // in the order of opening
+}
+
+// Field is where phones are held to the reader. Wait returns when the phone that was removed is done with its last
+// command.
+type Field interface {
+	readertest.Field
+	Wait()
 }
 
 // Open opens a store; its daemon is the caller's to start.
@@ -89,6 +98,9 @@ func (s *Store) Config() lane.Config {
 	reader := lane.ReaderConfig{Kind: "virtual", Socket: s.Path("reader.sock")}
 	if s.PCSCD != nil {
 		reader = lane.ReaderConfig{Kind: "pcsc", Name: s.PCSCD.Reader}
+	}
+	if s.Serial != nil {
+		reader = lane.ReaderConfig{Kind: "pn532", Device: s.Serial.Path(), Fast: true}
 	}
 	return lane.Config{
 		Environment: "test", DataDir: s.Path("data"), Merchant: Merchant, Terminal: Terminal, TerminalID: SchemeTerminal,
@@ -127,8 +139,10 @@ func (s *Store) openReader(ctx context.Context, kind string) error {
 		s.closing = append(s.closing, s.PCSCD.Close)
 		s.Field = &readertest.DialField{Network: "tcp", Address: s.PCSCD.Address}
 		return nil
+	case "pn532":
+		return s.openPN532()
 	}
-	return fmt.Errorf("%q: want virtual or pcsc", kind)
+	return fmt.Errorf("%q: want virtual, pcsc or pn532", kind)
 }
 
 // Close ends everything, the last first. The folder stays.

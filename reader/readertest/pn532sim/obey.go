@@ -279,3 +279,6 @@ func (c *Chip) Remove() {
 	c.A.Remove()
 	c.B.Remove()
 }
+
+// Wait returns when the exchange that was under way has ended.
+func (c *Chip) Wait() { c.busy.Wait() }
