@@ -25,7 +25,7 @@ func (x *Examined) judgeAllowance(tx *ledger.Tx) (Verdict, error) {
 	if err != nil {
 		return failed(9, reasonProtocol), nil
 	}
-	if !x.granted() || !state.Consistent(e.part[tagGrant], e.link()) {
+	if !x.granted || !state.Consistent(e.part[tagGrant], e.link()) {
 		return failed(9, reasonAllowance), nil
 	}
 	tap := x.tap(state)
@@ -50,8 +50,8 @@ func (x *Examined) judgeAllowance(tx *ledger.Tx) (Verdict, error) {
 	return Verdict{}, nil
 }
 
-// granted is steps 30 to 35 of scheme 2.5 at the moment of the tap.
-func (x *Examined) granted() bool {
+// grants is steps 30 to 35 of scheme 2.5 at the moment of the tap.
+func (v *Verifier) grants(x *Examined) bool {
 	e := x.evidence
 	grant, err := cert.ParseGrant(e.part[tagGrant])
 	if err != nil || e.part[tagAIP][1]&0x08 == 0 { // 30
@@ -60,8 +60,11 @@ func (x *Examined) granted() bool {
 	if !x.issuer.MayIssueGrants() || !grant.Belongs(x.issuer.Serial, *e.device) || !x.deviceCert.MayApproveOffline() { // 31
 		return false
 	}
+	if !v.good.remember(func() bool { return grant.SignedBy(x.grantsKey) }, e.part[tagIssuerCert], e.part[tagGrant]) { // 32
+		return false
+	}
 	amount, numeric := tlv.Number(e.cdol1[tagAmount])
-	return grant.SignedBy(x.grantsKey) && grant.InForce(e.minute()) && // 32, 33
+	return grant.InForce(e.minute()) && // 33
 		grant.Currency == [2]byte(e.cdol1[tagCurrency]) && numeric && grant.Covers(amount) // 34, 35
 }
 

@@ -3,6 +3,7 @@ package backend
 import (
 	"crypto/sha256"
 	"encoding/base32"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -19,6 +20,7 @@ type claim struct {
 	wire.Payment
 	refund wire.ID
 	sha256 string // of the record, empty without one
+	answer wire.Answer
 }
 
 // posted is what the ledger did about a claim.
@@ -27,6 +29,13 @@ type posted struct {
 	state  wire.PaymentState
 	reason byte
 	amount int64 // that moved
+	kept   bool  // the receipt is in the payment's row already
+}
+
+// receipt is the wallet's word on a claim.
+func (c claim) receipt(p posted) wire.Receipt {
+	return wire.Receipt{Answer: c.answer, PaymentID: c.PaymentID, Sequence: c.sequence, Result: p.result, State: p.state,
+		Reason: wire.Reason(p.reason), AmountMinor: p.amount, WalletRef: walletRef(c.PaymentID)}
 }
 
 // post does what terminal.md's table "What the wallet posts" says, by payment
@@ -39,7 +48,7 @@ func post(tx *ledger.Tx, c claim, v *Verdict, at time.Time) (posted, error) {
 	fresh := errors.Is(err, ledger.ErrNone)
 	if !fresh && (known.Merchant != c.from.Merchant || known.Terminal != c.from.Terminal) {
 		// Somebody else's payment: nothing happens to it and nothing is told of it.
-		return posted{wire.Refused, wire.StateUnknown, reasonProtocol, 0}, nil
+		return done(wire.Refused, wire.StateUnknown, reasonProtocol, 0), nil
 	}
 	switch c.kind {
 	case wire.KindAdvice:
@@ -110,42 +119,43 @@ func postAuthorisation(tx *ledger.Tx, c claim, v *Verdict, known ledger.Payment,
 // without money. A suspect record returns the allowance (scheme 9.4).
 func postReport(tx *ledger.Tx, c claim, v *Verdict, known ledger.Payment, fresh bool, at time.Time) (posted, error) {
 	if !fresh {
-		return posted{wire.Accepted, stateOf(known), reasonOK, 0}, nil
+		return done(wire.Accepted, stateOf(known), reasonOK, 0), nil
 	}
-	if _, err := refuse(tx, c, v, reasonOK, at); err != nil {
-		return posted{}, err
+	p := done(wire.Accepted, wire.StateRefused, reasonOK, 0)
+	if err := enter(tx.Refuse, c, v, &p, at); err != nil {
+		return posted{}, fmt.Errorf("note the report of %s: %w", c.PaymentID, err)
 	}
-	return posted{wire.Accepted, wire.StateRefused, reasonOK, 0}, nil
+	return p, returnAllowance(tx, c)
 }
 
 // postReversal needs no good record: the payment id is enough, and the terminal
 // has signed. What the evidence adds is the allowance that goes back.
 func postReversal(tx *ledger.Tx, c claim, v *Verdict, known ledger.Payment, fresh bool, at time.Time) (posted, error) {
-	done := posted{wire.Accepted, wire.StateReversed, reasonOK, 0}
+	p := done(wire.Accepted, wire.StateReversed, reasonOK, 0)
 	var err error
 	switch {
 	case fresh || known.State == ledger.Refused:
-		err = tx.Bury(row(c, v, reasonOK), at)
+		err = enter(tx.Bury, c, v, &p, at)
 	case known.State == ledger.Taken:
-		done.amount = known.AmountMinor - known.RefundedMinor
+		p.amount = known.AmountMinor - known.RefundedMinor
 		err = tx.Reverse(c.PaymentID, at)
 	}
 	if err != nil {
 		return posted{}, fmt.Errorf("reverse %s: %w", c.PaymentID, err)
 	}
-	return done, returnAllowance(tx, c)
+	return p, returnAllowance(tx, c)
 }
 
 // postRefund gives back up to the amount taken, summed over all refunds.
 func postRefund(tx *ledger.Tx, c claim, v *Verdict, known ledger.Payment, fresh bool, at time.Time) (posted, error) {
-	no := func(reason byte) (posted, error) { return posted{wire.Refused, stateOf(known), reason, 0}, nil }
+	no := func(reason byte) (posted, error) { return done(wire.Refused, stateOf(known), reason, 0), nil }
 	if fresh {
-		return posted{wire.Refused, wire.StateUnknown, reasonProtocol, 0}, nil
+		return done(wire.Refused, wire.StateUnknown, reasonProtocol, 0), nil
 	}
 	before, err := tx.FindRefund(c.refund.String())
 	switch {
 	case err == nil && before.Payment == known.ID && before.AmountMinor == c.AmountMinor:
-		return posted{wire.Accepted, stateOf(known), reasonOK, 0}, nil // the same again
+		return done(wire.Accepted, stateOf(known), reasonOK, 0), nil // the same again
 	case err == nil:
 		return no(reasonProtocol)
 	case !errors.Is(err, ledger.ErrNone):
@@ -167,7 +177,7 @@ func postRefund(tx *ledger.Tx, c claim, v *Verdict, known ledger.Payment, fresh 
 		return posted{}, fmt.Errorf("refund %s: %w", c.refund, err)
 	}
 	known.RefundedMinor += c.AmountMinor
-	return posted{wire.Accepted, stateOf(known), reasonOK, c.AmountMinor}, nil
+	return done(wire.Accepted, stateOf(known), reasonOK, c.AmountMinor), nil
 }
 
 // again answers a claim for a payment that the ledger knows. No money moves;
@@ -176,29 +186,47 @@ func again(tx *ledger.Tx, c claim, known ledger.Payment) (posted, error) {
 	same := known.AmountMinor == c.AmountMinor && known.Currency == c.Currency
 	switch {
 	case known.State == ledger.Taken && same:
-		return posted{wire.Accepted, stateOf(known), reasonOK, known.AmountMinor}, nil
+		return done(wire.Accepted, stateOf(known), reasonOK, known.AmountMinor), nil
 	case known.State == ledger.Taken:
-		return posted{wire.Refused, stateOf(known), reasonProtocol, 0}, nil
+		return done(wire.Refused, stateOf(known), reasonProtocol, 0), nil
 	}
 	reason := byte(reasonCancelled)
 	if known.State == ledger.Refused && known.Reason != reasonOK {
 		reason = known.Reason
 	}
-	return posted{wire.Refused, stateOf(known), reason, 0}, returnAllowance(tx, c)
+	return done(wire.Refused, stateOf(known), reason, 0), returnAllowance(tx, c)
 }
 
 func take(tx *ledger.Tx, c claim, v *Verdict, at time.Time) (posted, error) {
-	if err := tx.Take(row(c, v, reasonOK), c.from.Account, at); err != nil {
+	p := done(wire.Accepted, wire.StateTaken, reasonOK, c.AmountMinor)
+	into := func(r ledger.Payment, at time.Time) error { return tx.Take(r, c.from.Account, at) }
+	if err := enter(into, c, v, &p, at); err != nil {
 		return posted{}, fmt.Errorf("take %s: %w", c.PaymentID, err)
 	}
-	return posted{wire.Accepted, wire.StateTaken, reasonOK, c.AmountMinor}, nil
+	return p, nil
 }
 
 func refuse(tx *ledger.Tx, c claim, v *Verdict, reason byte, at time.Time) (posted, error) {
-	if err := tx.Refuse(row(c, v, reason), at); err != nil {
+	p := done(wire.Refused, wire.StateRefused, reason, 0)
+	if err := enter(tx.Refuse, c, v, &p, at); err != nil {
 		return posted{}, fmt.Errorf("refuse %s: %w", c.PaymentID, err)
 	}
-	return posted{wire.Refused, wire.StateRefused, reason, 0}, returnAllowance(tx, c)
+	return p, returnAllowance(tx, c)
+}
+
+// enter adds the row of a payment together with its first receipt.
+func enter(into func(ledger.Payment, time.Time) error, c claim, v *Verdict, p *posted, at time.Time) error {
+	text, err := json.Marshal(c.receipt(*p))
+	if err != nil {
+		return fmt.Errorf("write receipt: %w", err)
+	}
+	r := row(c, v, p.reason)
+	r.Receipt, p.kept = string(text), true
+	return into(r, at)
+}
+
+func done(result wire.Result, state wire.PaymentState, reason byte, amount int64) posted {
+	return posted{result: result, state: state, reason: reason, amount: amount}
 }
 
 func returnAllowance(tx *ledger.Tx, c claim) error {
@@ -210,13 +238,9 @@ func returnAllowance(tx *ledger.Tx, c claim) error {
 
 // payer reads the account of the device; false when a currency does not fit.
 func payer(tx *ledger.Tx, c claim, v *Verdict) (ledger.Account, bool, error) {
-	from, err := tx.Account(v.Account)
+	from, to, err := tx.Pair(v.Account, c.from.Account)
 	if err != nil {
-		return from, false, fmt.Errorf("read the payer's account: %w", err)
-	}
-	to, err := tx.Account(c.from.Account)
-	if err != nil {
-		return from, false, fmt.Errorf("read the merchant's account: %w", err)
+		return from, false, fmt.Errorf("read the payer's and the merchant's account: %w", err)
 	}
 	return from, from.Currency == c.Currency && to.Currency == c.Currency, nil
 }

@@ -127,7 +127,7 @@ func (s *Service) handle(ctx context.Context, topic string, payload []byte) ([]P
 // money answers a message that concerns money, in one ledger transaction: the
 // log of messages, the verdict, the posting and the answer.
 func (s *Service) money(ctx context.Context, m *wire.Message, p wire.Payment, refund wire.ID) ([]Publication, error) {
-	c := claim{kind: m.Kind, sequence: m.Sequence, Payment: p, refund: refund}
+	c := claim{kind: m.Kind, sequence: m.Sequence, Payment: p, refund: refund, answer: m.Reply()}
 	now := s.now()
 	var err error
 	if c.from, err = s.enrolled.of(m.Terminal); err != nil {
@@ -208,14 +208,13 @@ func (s *Service) settle(tx *ledger.Tx, m *wire.Message, c claim, x *Examined, n
 			return wire.Receipt{}, fmt.Errorf("note an abandoned attempt: %w", err)
 		}
 	}
-	done, err := post(tx, c, verdict, now)
+	p, err := post(tx, c, verdict, now)
 	if err != nil {
 		return wire.Receipt{}, err
 	}
-	receipt := wire.Receipt{Answer: m.Reply(), PaymentID: c.PaymentID, Sequence: m.Sequence, Result: done.result, State: done.state,
-		Reason: wire.Reason(done.reason), AmountMinor: done.amount, WalletRef: walletRef(c.PaymentID)}
-	if done.state == wire.StateUnknown {
-		return receipt, nil // there is no payment to keep it with
+	receipt := c.receipt(p)
+	if p.kept || p.state == wire.StateUnknown {
+		return receipt, nil // it is there, or there is no payment to keep it with
 	}
 	text, err := json.Marshal(receipt)
 	if err != nil {

@@ -57,10 +57,10 @@ func newShopIn(t testing.TB, name string) *shop {
 	s.must(err)
 	s.ledger = l
 	t.Cleanup(func() {
-		if findings, err := l.Check(context.Background()); err != nil || len(findings) > 0 {
+		if findings, err := s.ledger.Check(context.Background()); err != nil || len(findings) > 0 {
 			t.Errorf("check: %v %q", err, findings)
 		}
-		l.Close()
+		s.ledger.Close()
 	})
 	issuer, err := NewIssuer(noon, rand.Reader)
 	s.must(err)

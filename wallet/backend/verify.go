@@ -27,13 +27,14 @@ type caName struct {
 // Verifier finds out whether evidence records are genuine (scheme 9.4). It is
 // safe for concurrent use; what it remembers is in the ledger.
 type Verifier struct {
-	ca  map[caName]channel.VerifyKey
-	imk map[byte]channel.Key
+	ca   map[caName]channel.VerifyKey
+	imk  map[byte]channel.Key
+	good *memo // signatures of the issuer that were verified
 }
 
 // NewVerifier takes the scheme's public keys and the issuer's master keys by version.
 func NewVerifier(keys []CAKey, imk map[byte]channel.Key) (*Verifier, error) {
-	v := &Verifier{ca: map[caName]channel.VerifyKey{}, imk: map[byte]channel.Key{}}
+	v := &Verifier{ca: map[caName]channel.VerifyKey{}, imk: map[byte]channel.Key{}, good: &memo{}}
 	for _, k := range keys {
 		public, err := channel.NewVerifyKey(k.Public[:])
 		if err != nil {
@@ -60,6 +61,7 @@ type Examined struct {
 	hash        [32]byte // evidence hash, scheme 7.6
 	grantsKey   channel.VerifyKey
 	cryptograms bool // step 7, but for the registered kind
+	granted     bool // the grant's part of step 9
 }
 
 // Examine runs steps 1 to 5 of scheme 9.4. The uploader is nil when only the
@@ -81,7 +83,9 @@ func (v *Verifier) Examine(record []byte, by *Uploader) *Examined {
 		x.verdict = failed(5, reasonProtocol)
 	}
 	x.hash = sha256.Sum256(append(bytes.Clone(e.part[tagCDOL1Data]), e.part[tagAnswer]...))
-	x.cryptograms = x.verdict.Step == 0 && v.cryptogram(e)
+	if x.verdict.Step == 0 {
+		x.cryptograms, x.granted = v.cryptogram(e), v.grants(x)
+	}
 	return x
 }
 
@@ -94,7 +98,8 @@ func (v *Verifier) chain(x *Examined) bool {
 		return false
 	}
 	ca, known := v.ca[caName{issuer.RID, issuer.Index}]
-	if !known || !issuer.InForce(e.day()) || !issuer.MayIssueDevices() || !issuer.SignedBy(ca) {
+	if !known || !issuer.InForce(e.day()) || !issuer.MayIssueDevices() ||
+		!v.good.remember(func() bool { return issuer.SignedBy(ca) }, e.part[tagIssuerCert]) {
 		return false
 	}
 	if x.grantsKey, err = issuer.VerifyKey(); err != nil {
@@ -105,7 +110,8 @@ func (v *Verifier) chain(x *Examined) bool {
 		return false
 	}
 	x.issuer, x.deviceCert = issuer, device
-	return device.Begun(e.day()) && !device.Expired(e.day()) && device.SignedBy(x.grantsKey)
+	return device.Begun(e.day()) && !device.Expired(e.day()) &&
+		v.good.remember(func() bool { return device.SignedBy(x.grantsKey) }, e.part[tagIssuerCert], e.part[tagDeviceCert])
 }
 
 // signed is step 4.

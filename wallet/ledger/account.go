@@ -66,13 +66,17 @@ func (tx *Tx) SetBlocked(id string, blocked bool) error {
 // Fund moves money from a funding account to another. The reference names the
 // top-up: the same one again is ErrExists and moves nothing.
 func (tx *Tx) Fund(reference, from, to string, amountMinor int64, at time.Time) error {
-	return tx.post(posting{kind: "fund", reference: reference, from: from, to: to, amount: amountMinor, at: at})
+	a, err := tx.Account(from)
+	if err != nil {
+		return fmt.Errorf("fund %s: account %q: %w", reference, from, err)
+	}
+	return tx.post(posting{kind: "fund", reference: reference, from: from, to: to, currency: a.Currency, amount: amountMinor, at: at})
 }
 
-// posting moves an amount from one account to another of the same currency.
+// posting moves an amount from one account to another, both in its currency.
 type posting struct {
 	kind, reference, payment string
-	from, to                 string
+	from, to, currency       string
 	amount                   int64
 	at                       time.Time
 }
@@ -84,32 +88,25 @@ func (tx *Tx) post(p posting) error {
 	if p.amount < 0 || p.from == p.to {
 		return fmt.Errorf("post %s:%s: not a movement between two accounts", p.kind, p.reference)
 	}
-	from, to, err := tx.pair(p.from, p.to)
-	if err != nil {
-		return fmt.Errorf("post %s:%s: %w", p.kind, p.reference, err)
-	}
-	if from.Currency != to.Currency {
-		return fmt.Errorf("post %s:%s: from %s to %s", p.kind, p.reference, from.Currency, to.Currency)
-	}
 	inserted, err := tx.changed(`INSERT INTO movements (posting, line, payment, kind, account, currency, amount_minor, posted_at)
 		VALUES ($1, 0, $2, $3, $4, $6, 0 - $7, $8), ($1, 1, $2, $3, $5, $6, $7, $8) ON CONFLICT (posting, line) DO NOTHING`,
-		p.kind+":"+p.reference, p.payment, p.kind, p.from, p.to, from.Currency, p.amount, stamp(p.at))
+		p.kind+":"+p.reference, p.payment, p.kind, p.from, p.to, p.currency, p.amount, stamp(p.at))
 	if err != nil {
 		return err
 	}
 	if inserted != 2 {
 		return ErrExists
 	}
-	moved, err := tx.changed(`UPDATE accounts SET balance_minor = balance_minor + CASE WHEN id = $1 THEN 0 - $3 ELSE $3 END WHERE id IN ($1, $2)`,
-		p.from, p.to, p.amount)
+	moved, err := tx.changed(`UPDATE accounts SET balance_minor = balance_minor + CASE WHEN id = $1 THEN 0 - $3 ELSE $3 END
+		WHERE id IN ($1, $2) AND currency = $4`, p.from, p.to, p.amount, p.currency)
 	if err == nil && moved != 2 {
-		err = ErrNone
+		err = fmt.Errorf("post %s:%s: %q and %q are not two accounts in %s", p.kind, p.reference, p.from, p.to, p.currency)
 	}
 	return err
 }
 
-// pair reads two accounts.
-func (tx *Tx) pair(first, second string) (a, b Account, err error) {
+// Pair reads two accounts; ErrNone when one of them does not exist.
+func (tx *Tx) Pair(first, second string) (a, b Account, err error) {
 	err = tx.rows(func(r *sql.Rows) error {
 		var read Account
 		if err := r.Scan(read.fields()...); err != nil {

@@ -70,7 +70,8 @@ func (tx *Tx) Take(p Payment, merchantAccount string, at time.Time) error {
 		return err
 	}
 	id := hexed(p.ID[:])
-	return tx.post(posting{kind: "take", reference: id, payment: id, from: p.Account, to: merchantAccount, amount: p.AmountMinor, at: at})
+	return tx.post(posting{kind: "take", reference: id, payment: id, from: p.Account, to: merchantAccount,
+		currency: p.Currency, amount: p.AmountMinor, at: at})
 }
 
 // Refuse adds the payment as refused for p.Reason; no money moves, now or later.
@@ -87,15 +88,15 @@ func (tx *Tx) Bury(p Payment, at time.Time) error {
 	if !errors.Is(err, ErrExists) {
 		return err
 	}
-	return tx.exec(ErrExists, `UPDATE payments SET state = 'tombstone', reason = 0, updated_at = $1 WHERE id = $2 AND state = 'refused'`,
-		stamp(at), hexed(p.ID[:]))
+	return tx.exec(ErrExists, `UPDATE payments SET state = 'tombstone', reason = 0, receipt = $3, updated_at = $1 WHERE id = $2 AND state = 'refused'`,
+		stamp(at), hexed(p.ID[:]), p.Receipt)
 }
 
 func (tx *Tx) insertPayment(p Payment, at time.Time) error {
 	return tx.exec(ErrExists, `INSERT INTO payments (`+paymentColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9, $10, $11, $12, $13, $14, $15, '', $16) ON CONFLICT (id) DO NOTHING`,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT (id) DO NOTHING`,
 		hexed(p.ID[:]), p.Merchant, p.Terminal, p.OrderRef, string(p.State), p.Reason, p.AmountMinor, p.Currency, p.BusinessDay,
-		int64(p.Sequence), p.RecordKind, p.RecordSHA256, p.Device, p.Account, p.WalletRef, stamp(at))
+		int64(p.Sequence), p.RecordKind, p.RecordSHA256, p.Device, p.Account, p.WalletRef, p.Receipt, stamp(at))
 }
 
 // SetReceipt keeps the latest receipt of a payment for those who ask later.
@@ -165,7 +166,8 @@ func (tx *Tx) giveBack(kind, reference string, id [16]byte, at time.Time, amount
 	if err != nil {
 		return fmt.Errorf("%s %s: find the taking: %w", kind, reference, err)
 	}
-	return tx.post(posting{kind: kind, reference: reference, payment: hexed(id[:]), from: merchant, to: p.Account, amount: amount(p), at: at})
+	return tx.post(posting{kind: kind, reference: reference, payment: hexed(id[:]), from: merchant, to: p.Account,
+		currency: p.Currency, amount: amount(p), at: at})
 }
 
 // Payments lists a terminal's payments of a business day by sequence number.

@@ -1,0 +1,85 @@
+package backend
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"tapkeeper/uplink/wire"
+	"tapkeeper/wallet/backend/backendtest"
+	"tapkeeper/wallet/ledger"
+	"tapkeeper/wallet/ledger/ledgertest"
+)
+
+// BenchmarkHandle is one worker that answers advices of one terminal: signatures,
+// record, posting and receipt, on disk. The number of messages in hand at once is
+// what a broker lets through; those that wait together share a commit.
+func BenchmarkHandle(b *testing.B) {
+	for _, books := range []string{"sqlite", "postgresql"} {
+		for _, inHand := range []int{1, 32, 128} {
+			b.Run(fmt.Sprintf("%s/inhand=%d", books, inHand), func(b *testing.B) { benchmarkHandle(b, books, inHand) })
+		}
+	}
+}
+
+func benchmarkHandle(b *testing.B, books string, inHand int) {
+	name := filepath.Join(b.TempDir(), "ledger.db")
+	if books == "postgresql" {
+		name = ledgertest.Postgres(b)
+	}
+	s := newShopIn(b, name)
+	messages := make([]sealed, b.N)
+	for n := range messages {
+		if n%tapsAPhone == 0 {
+			s.reissue(s.ledger, "alice", &Allowance{TotalMinor: 1_000_000, PerTapMinor: 1_000, MaxTaps: tapsAPhone})
+		}
+		messages[n] = s.seal(s.numbered(uint64(n)))
+	}
+	began := time.Now()
+	b.ResetTimer()
+	var next atomic.Int64
+	var work sync.WaitGroup
+	for range inHand {
+		work.Go(func() {
+			for n := next.Add(1); n <= int64(b.N); n = next.Add(1) {
+				if _, err := s.service.Handle(b.Context(), messages[n-1].topic, messages[n-1].raw); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	work.Wait()
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/time.Since(began).Seconds(), "msg/s")
+	if got := s.balance("merchant:tea"); got != int64(b.N) {
+		b.Errorf("%d of %d were taken", got, b.N)
+	}
+	if books == "sqlite" && b.N > 1000 {
+		s.must(s.ledger.Close())
+		info, err := os.Stat(name)
+		s.must(err)
+		b.ReportMetric(float64(info.Size())/float64(b.N), "B/payment")
+		s.ledger, err = ledger.Open(b.Context(), name)
+		s.must(err)
+	}
+}
+
+// tapsAPhone spreads the taps as a shop's day does: a phone comes a few times.
+const tapsAPhone = 50
+
+// numbered is the advice of payment n over one minor unit.
+func (s *shop) numbered(n uint64) wire.Data {
+	s.Helper()
+	sale := s.sale(0, 1, backendtest.AskTC, 1)
+	binary.BigEndian.PutUint64(sale.Payment[8:], n+1)
+	record, _, err := sale.Do(s.phone)
+	s.must(err)
+	p := about(0, 1, 1, record)
+	p.PaymentID = sale.Payment
+	return wire.Advice{Payment: p}
+}
