@@ -30,7 +30,7 @@ func databaseOptions(dir string, log Logger) badger.Options {
 		// Small levels would be written anew all the time: with levels of 4 MiB
 		// that was half of a busy journal's work.
 		WithBaseTableSize(4 << 20).WithBaseLevelSize(16 << 20).
-		WithNumLevelZeroTables(4).WithNumLevelZeroTablesStall(8).
+		WithNumLevelZeroTables(8).WithNumLevelZeroTablesStall(16).
 		WithNumCompactors(2).WithNumGoroutines(1). // 2 is Badger's least
 		WithCompression(options.None).WithBlockCacheSize(0).WithIndexCacheSize(0).
 		WithDetectConflicts(false). // one committer
@@ -121,6 +121,9 @@ func openBadger(dir string, log Logger) (db *badger.DB, err error) {
 // Write is one transaction and one sync.
 func (c *badgerCells) Write(batch []cell) (err error) {
 	defer rescue(&err)
+	if err := c.log.ahead(batch); err != nil {
+		return err
+	}
 	txn := c.db.NewTransaction(true)
 	defer txn.Discard()
 	for _, w := range batch {

@@ -56,7 +56,7 @@ func (b *batch) full() bool {
 
 // add puts a commit into the batch, or nothing of it.
 func (b *batch) add(c *Commit) (done Committed, err error) {
-	st := &stage{batch: b, seq: b.head.Seq + 1, now: make(map[string]*item), counts: make(map[string]int64), depth: b.depth}
+	st := &stage{batch: b, seq: b.head.Seq + 1, depth: b.depth}
 	hash, err := st.evaluate(c)
 	if err != nil {
 		return Committed{}, err
@@ -80,10 +80,11 @@ func (b *batch) add(c *Commit) (done Committed, err error) {
 func (b *batch) seal() []cell {
 	out := make([]cell, len(b.order))
 	work := func(from, to int) {
+		var scratch []byte
 		for i, key := range b.order[from:to] {
 			p, c := b.cells[key], &out[from+i]
 			if c.key = []byte(key); p.plain != nil {
-				c.value = b.store.ring.seal(c.key, p.seq, p.plain)
+				c.value = b.store.ring.sealWith(&scratch, c.key, p.seq, p.plain)
 			}
 		}
 	}
@@ -104,12 +105,40 @@ const sealsEach = 32
 type stage struct {
 	*batch
 	seq     uint64
-	now     map[string]*item
+	now     map[string]*item // made when it is needed, as counts
 	counts  map[string]int64
+	guarded []guarded
 	depth   uint64
 	bytes   int
 	writes  []cell // in plain text
 	changes []change
+}
+
+// guarded is the hidden key of a record that the commit guards, and that it writes
+// most often as well.
+type guarded struct {
+	kind, key string
+	cell      []byte
+}
+
+// cellKey is that of the ring, worked out once for a guarded record.
+func (st *stage) cellKey(class byte, kind, key string) []byte {
+	if class == classRecord {
+		for _, g := range st.guarded {
+			if g.kind == kind && g.key == key {
+				return g.cell
+			}
+		}
+	}
+	return st.store.ring.cellKey(class, kind, key)
+}
+
+// note says what an entry's id stands for after this commit.
+func (st *stage) note(id string, it *item) {
+	if st.now == nil {
+		st.now = make(map[string]*item)
+	}
+	st.now[id] = it
 }
 
 // evaluate checks everything that can refuse before it lets any Seal make a
@@ -137,12 +166,12 @@ func (st *stage) put(key, plain []byte) {
 
 // set writes a cell and its line in the event.
 func (st *stage) set(class byte, kind, key string, plain []byte) {
-	st.put(st.store.ring.cellKey(class, kind, key), plain)
+	st.put(st.cellKey(class, kind, key), plain)
 	st.changes = append(st.changes, change{class: class, kind: kind, key: key, digest: sha256.Sum256(plain)})
 }
 
 func (st *stage) remove(class byte, kind, key string) {
-	k := st.store.ring.cellKey(class, kind, key)
+	k := st.cellKey(class, kind, key)
 	st.bytes += len(k)
 	st.writes = append(st.writes, cell{key: k})
 	st.changes = append(st.changes, change{gone: true, class: class, kind: kind, key: key})
@@ -150,14 +179,14 @@ func (st *stage) remove(class byte, kind, key string) {
 
 // named reads a record or counter as the commits before left it.
 func (st *stage) named(class byte, kind, key string) ([]byte, bool, error) {
-	k := st.store.ring.cellKey(class, kind, key)
+	k := st.cellKey(class, kind, key)
 	p, ok := st.cells[string(k)]
 	if !ok && st.before != nil {
 		p, ok = st.before.cells[string(k)]
 	}
 	switch {
 	case !ok:
-		return st.store.readNamed(st.view, class, kind, key)
+		return st.store.readNamed(st.view, k, class, kind, key)
 	case p.plain == nil:
 		return nil, false, nil
 	}
@@ -167,6 +196,7 @@ func (st *stage) named(class byte, kind, key string) ([]byte, bool, error) {
 
 func (st *stage) guards(c *Commit) error {
 	for _, g := range c.Guards {
+		st.guarded = append(st.guarded, guarded{g.Kind, g.Key, st.store.ring.cellKey(classRecord, g.Kind, g.Key)})
 		value, ok, err := st.named(classRecord, g.Kind, g.Key)
 		if err != nil {
 			return err
@@ -199,6 +229,9 @@ func (st *stage) records(c *Commit) error {
 }
 
 func (st *stage) counters(c *Commit) error {
+	if len(c.Counts) > 0 {
+		st.counts = make(map[string]int64, len(c.Counts))
+	}
 	for _, n := range c.Counts {
 		value, ok := st.counts[n.Name]
 		if !ok {

@@ -43,7 +43,7 @@ var classNames = map[byte]string{
 // ring holds what the data key gives.
 type ring struct {
 	aead   cipher.AEAD
-	index  sync.Pool // of hash.Hash: HMACs that hide names
+	index  sync.Pool // of *hider
 	anchor []byte    // authenticates the anchor's slots
 }
 
@@ -61,8 +61,24 @@ func newRing(dataKey []byte) (*ring, error) {
 		return nil, err
 	}
 	r := &ring{aead: aead, anchor: keys[2]}
-	r.index.New = func() any { return hmac.New(sha256.New, keys[1]) }
+	r.index.New = func() any { return &hider{mac: hmac.New(sha256.New, keys[1])} }
 	return r, nil
+}
+
+// hider hides names. What it hands to the hash lives in it, not on the heap anew.
+type hider struct {
+	mac hash.Hash
+	key []byte
+	sum [sha256.Size]byte
+}
+
+func (h *hider) hide(prefix []byte, key string) []byte {
+	h.mac.Reset()
+	h.mac.Write(prefix)
+	h.key = append(h.key[:0], key...)
+	h.mac.Write(h.key)
+	clear(h.key)
+	return append(prefix, h.mac.Sum(h.sum[:0])[:hiddenLen]...)
 }
 
 // newAEAD draws its own nonces. 2^32 values under one key is the bound for
@@ -81,14 +97,9 @@ func (r *ring) cellKey(class byte, kind, key string) []byte {
 	if class != classRecord && class != classCounter {
 		return append([]byte{class}, key...)
 	}
-	out := kindPrefix(class, kind)
-	mac := r.index.Get().(hash.Hash)
-	defer r.index.Put(mac)
-	mac.Reset()
-	mac.Write(out)
-	mac.Write([]byte(key))
-	var sum [sha256.Size]byte
-	return append(out, mac.Sum(sum[:0])[:hiddenLen]...)
+	h := r.index.Get().(*hider)
+	defer r.index.Put(h)
+	return h.hide(kindPrefix(class, kind), key)
 }
 
 func kindPrefix(class byte, kind string) []byte {
@@ -103,8 +114,15 @@ func eventKey(seq uint64) []byte {
 }
 
 func (r *ring) seal(cellKey []byte, seq uint64, plain []byte) []byte {
+	var scratch []byte
+	return r.sealWith(&scratch, cellKey, seq, plain)
+}
+
+// sealWith is seal with room for the associated data, which may be used again.
+func (r *ring) sealWith(scratch *[]byte, cellKey []byte, seq uint64, plain []byte) []byte {
 	out := binary.BigEndian.AppendUint64(make([]byte, 0, sealOverhead+len(plain)), seq)
-	return r.aead.Seal(out, nil, plain, associated(cellKey, out[:8]))
+	*scratch = append(append((*scratch)[:0], cellKey...), out[:8]...)
+	return r.aead.Seal(out, nil, plain, *scratch)
 }
 
 var errSeal = errors.New("the seal does not fit")

@@ -29,7 +29,7 @@ func (st *stage) removals(c *Commit) error {
 		if it.aside != waiting {
 			st.remove(classPark, id, it.key())
 		}
-		st.now[id] = nil
+		st.note(id, nil)
 		st.depth--
 	}
 	if err := st.setAside(c.Park, parked); err != nil {
@@ -44,7 +44,7 @@ func (st *stage) removals(c *Commit) error {
 			return &ConflictError{What: "entry", Key: id, Why: "is neither parked nor held"}
 		}
 		st.remove(classPark, id, it.key())
-		st.now[id] = it.with(waiting)
+		st.note(id, it.with(waiting))
 	}
 	return nil
 }
@@ -56,7 +56,7 @@ func (st *stage) setAside(list []Park, as aside) error {
 			return &ConflictError{What: "entry", Key: p.ID, Why: "is not waiting"}
 		}
 		st.set(classPark, p.ID, it.key(), append([]byte{byte(as)}, p.Reason...))
-		st.now[p.ID] = it.with(as)
+		st.note(p.ID, it.with(as))
 	}
 	return nil
 }
@@ -73,7 +73,7 @@ func (st *stage) entries(c *Commit) error {
 		if st.find(e.ID) != nil {
 			return &ConflictError{What: "entry", Key: e.ID, Why: "is in the outbox already"}
 		}
-		st.now[e.ID] = &item{place: place{st.seq, uint16(i)}, id: e.ID, group: e.Group, priority: e.Priority}
+		st.note(e.ID, &item{place: place{st.seq, uint16(i)}, id: e.ID, group: e.Group, priority: e.Priority})
 		st.depth++
 	}
 	for i := range c.Entries {

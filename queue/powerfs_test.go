@@ -4,6 +4,7 @@ package queue
 
 import (
 	"bufio"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -30,15 +31,10 @@ func lie(s *Store, how string) {
 	switch how {
 	case "":
 	case "log":
-		due := false
 		sync := c.durable
-		c.durable = func() (err error) {
-			if due {
-				err = sync()
-			}
-			due = true
-			return err
-		}
+		c.durable = func() error { return nil }
+		var write func([]cell) error
+		write = hook(s, func(batch []cell) error { return errors.Join(sync(), write(batch)) })
 	case "anchor":
 		s.anchor.pages = &latePages{pages: s.anchor.pages}
 	default:

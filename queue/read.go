@@ -11,7 +11,11 @@ import (
 // readCell returns the plain text of a cell, the commit that wrote it, and
 // whether it is there.
 func (s *Store) readCell(v view, class byte, kind, key string) (plain []byte, seq uint64, ok bool, err error) {
-	k := s.ring.cellKey(class, kind, key)
+	return s.readAt(v, s.ring.cellKey(class, kind, key), class, kind, key)
+}
+
+// readAt is readCell where the cell's key is known.
+func (s *Store) readAt(v view, k []byte, class byte, kind, key string) (plain []byte, seq uint64, ok bool, err error) {
 	stored, ok, err := v.Get(k)
 	if err == nil && ok {
 		seq, plain, err = s.ring.open(k, stored)
@@ -33,9 +37,9 @@ func printable(class byte, key string) string {
 	return ""
 }
 
-// readNamed reads a record or counter.
-func (s *Store) readNamed(v view, class byte, kind, key string) ([]byte, bool, error) {
-	plain, _, ok, err := s.readCell(v, class, kind, key)
+// readNamed reads a record or counter, whose cell has key k.
+func (s *Store) readNamed(v view, k []byte, class byte, kind, key string) ([]byte, bool, error) {
+	plain, _, ok, err := s.readAt(v, k, class, kind, key)
 	if err != nil || !ok {
 		return nil, false, err
 	}
@@ -69,7 +73,7 @@ func (s *Store) Get(kind, key string) (value []byte, ok bool, err error) {
 		return nil, false, err
 	}
 	err = s.view(func(v view) (err error) {
-		value, ok, err = s.readNamed(v, classRecord, kind, key)
+		value, ok, err = s.readNamed(v, s.ring.cellKey(classRecord, kind, key), classRecord, kind, key)
 		return err
 	})
 	return value, ok, err
@@ -78,7 +82,7 @@ func (s *Store) Get(kind, key string) (value []byte, ok bool, err error) {
 // Count returns a counter; one that was never counted is 0.
 func (s *Store) Count(name string) (n int64, err error) {
 	err = s.view(func(v view) error {
-		value, ok, err := s.readNamed(v, classCounter, "", name)
+		value, ok, err := s.readNamed(v, s.ring.cellKey(classCounter, "", name), classCounter, "", name)
 		if err == nil && ok {
 			n, err = counterValue(name, value)
 		}
@@ -130,7 +134,7 @@ func (s *Store) keysOf(v view, kind, prefix string) (keys []string, err error) {
 }
 
 func (s *Store) reread(v view, kind, key string) (value []byte, err error) {
-	value, ok, err := s.readNamed(v, classRecord, kind, key)
+	value, ok, err := s.readNamed(v, s.ring.cellKey(classRecord, kind, key), classRecord, kind, key)
 	if err == nil && !ok {
 		err = &DamageError{What: "record", Kind: kind, Key: key, Why: "found by its kind and not by its key"}
 	}

@@ -18,11 +18,63 @@ import (
 // number, and a sync of that file through any descriptor writes it: on Linux a
 // sync of a file covers its shared maps. The logs before it were synced when
 // they were the last.
+//
+// The log is a sparse file. A sync that gives blocks to it writes the file system's
+// own journal as well, and takes half as long again. So tail writes zeros ahead of
+// Badger, many batches at a time, where Badger has not written yet: it is the same
+// goroutine, and a batch's bytes in the log have a bound.
 type tail struct {
 	dir     string
 	file    *os.File
 	number  int
 	namesAt time.Time // of the directory, when its names were last synced
+
+	size   int64 // of the log, which never grows
+	used   int64 // Badger has written nothing from here on
+	zeroed int64 // here the blocks end that are given to the log already
+	last   int64 // bound of the batch that is written next
+	zeros  []byte
+}
+
+const (
+	logHead   = 20  // bytes that Badger puts before the first entry of a log
+	cellHead  = 40  // most that it puts around a key and a value: header, version, checksum
+	batchHead = 128 // likewise around a transaction
+
+	aheadBytes = 512 << 10 // about two hundred batches of one commit
+)
+
+// ahead makes room in the log for a batch, before Badger writes it.
+func (t *tail) ahead(batch []cell) error {
+	t.last = batchHead
+	for _, c := range batch {
+		t.last += int64(len(c.key) + len(c.value) + cellHead)
+	}
+	from := t.used
+	t.used += t.last
+	if t.zeros == nil {
+		t.zeros = make([]byte, aheadBytes)
+	}
+	for from = max(t.zeroed, (from+pageSize-1)/pageSize*pageSize); from < min(t.used, t.size); {
+		to := min(t.size, from+aheadBytes)
+		if _, err := t.file.WriteAt(t.zeros[:to-from], from); err != nil {
+			return fmt.Errorf("give room to the database's log: %w", err)
+		}
+		from, t.zeroed = to, to
+	}
+	return nil
+}
+
+// begin notes that Badger writes to another log, which holds no more than the
+// last batch.
+func (t *tail) begin(f *os.File, number int) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	t.file, t.number, t.namesAt = f, number, time.Time{}
+	t.size, t.used, t.zeroed = info.Size(), logHead+t.last, 0
+	return nil
 }
 
 func logPath(dir string, number int) string {
@@ -45,14 +97,25 @@ func openTail(dir string) (*tail, error) {
 	if t.number < 0 {
 		return nil, errors.New("the database has no log")
 	}
-	t.file, err = os.Open(logPath(dir, t.number))
-	return t, err
+	var first [64]byte
+	f, err := os.OpenFile(logPath(dir, t.number), os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.begin(f, t.number); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	// Badger has just made it. If it did not, nothing is known of where it ends.
+	if n, err := f.ReadAt(first[:], logHead); err != nil || first != [len(first)]byte{} {
+		return nil, errors.Join(fmt.Errorf("the database's newest log is not new (%d bytes read)", n), err, f.Close())
+	}
+	return t, nil
 }
 
 // sync makes the last transaction durable: its bytes, and the name of its log.
 func (t *tail) sync() error {
 	for {
-		next, err := os.Open(logPath(t.dir, t.number+1))
+		next, err := os.OpenFile(logPath(t.dir, t.number+1), os.O_RDWR, 0)
 		if errors.Is(err, fs.ErrNotExist) {
 			break
 		}
@@ -65,7 +128,9 @@ func (t *tail) sync() error {
 		if err := t.file.Close(); err != nil {
 			return fmt.Errorf("close the database's log: %w", errors.Join(err, next.Close()))
 		}
-		t.file, t.number, t.namesAt = next, t.number+1, time.Time{}
+		if err := t.begin(next, t.number+1); err != nil {
+			return fmt.Errorf("look at the database's log: %w", err)
+		}
 	}
 	if err := datasync(t.file); err != nil {
 		return fmt.Errorf("sync the database's log: %w", err)
