@@ -70,7 +70,7 @@ network drops and power cuts, and settles them with the wallet.
 	root.PersistentFlags().StringVar(&s.socket, "socket", socketFromEnvironment(), "the daemon's socket")
 	root.PersistentFlags().BoolVar(&s.json, "json", false, "print JSON")
 	root.AddCommand(newServe(s), newPay(s), newShow(s), newQueue(s), newRecon(s), newStatus(s), newEvidence(s), newVerify(s),
-		newDecode(s), newCard(s))
+		newDecode(s), newCard(s), newWallet(s))
 	root.SetHelpCommand(newHelp(root))
 	for _, c := range append(root.Commands(), root) {
 		positional := c.Args
