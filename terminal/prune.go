@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// maxPruned bounds the work of one call of Prune; a terminal takes less in a day.
+// maxPruned bounds what one call of Prune deletes, and holds in memory; a terminal
+// takes less in a day.
 const maxPruned = 5000
 
 // Prune deletes what is kept of payments of business days before the given one
@@ -21,16 +22,28 @@ func (t *Terminal) Prune(ctx context.Context, before string, owes func(ID) bool)
 	if _, err := time.Parse(time.DateOnly, before); err != nil {
 		return 0, &RequestError{"day", "YYYY-MM-DD"}
 	}
-	old, err := t.finished(before, owes)
-	if err != nil || len(old) == 0 {
-		return 0, err
+	pruned, after := 0, ""
+	for pruned < maxPruned {
+		old, err := t.finished(before, after, owes)
+		if err != nil || len(old) == 0 {
+			return pruned, err
+		}
+		n, err := t.forgetAll(ctx, old)
+		if pruned += n; err != nil || len(old) < maxPruned || ctx.Err() != nil {
+			return pruned, err
+		}
+		after = old[len(old)-1].ID.String() // those that cannot go must not stand before those that can
 	}
+	return pruned, nil
+}
+
+// forgetAll deletes what may go of a list, and says how many they were.
+func (t *Terminal) forgetAll(ctx context.Context, old []kept) (pruned int, err error) {
 	keys, err := t.keysOf(old)
 	if err != nil {
 		return 0, err
 	}
 	whole := func(last ID) bool { _, ok := keys[last]; return ok }
-	pruned := 0
 	for _, p := range old {
 		if err := ctx.Err(); err != nil {
 			return pruned, nil
@@ -55,9 +68,12 @@ type kept struct {
 	raw []byte
 }
 
-// finished lists payments that nothing will happen to any more.
-func (t *Terminal) finished(before string, owes func(ID) bool) (old []kept, err error) {
+// finished lists payments that nothing will happen to any more, from after a key on.
+func (t *Terminal) finished(before, after string, owes func(ID) bool) (old []kept, err error) {
 	err = t.journal.Each(kindPayment, "", func(key string, value []byte) error {
+		if key <= after {
+			return nil
+		}
 		var p Payment
 		if err := json.Unmarshal(value, &p); err != nil {
 			return fmt.Errorf("read payment %s: %w", key, err)

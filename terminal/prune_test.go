@@ -100,3 +100,31 @@ func TestPruneKeepsOrders(t *testing.T) {
 		t.Error("the order is left")
 	}
 }
+
+// Payments that cannot go yet, however many, do not keep younger ones from going.
+func TestPruneLooksBehind(t *testing.T) {
+	s := open(t, &terminaltest.Journal{})
+	const stuck = 5000
+	put := func(order string) terminal.Payment {
+		p := s.payment(terminal.Declined)
+		p.OrderRef, p.BusinessDay = order, "2025-01-01"
+		if err := s.terminal.Put(&p); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	for range stuck {
+		put("open")
+	}
+	open := s.payment(terminal.Approved) // the last of that order, and of today
+	if err := s.terminal.PutRecord("order", "open", []byte(`["`+open.ID.String()+`"]`)); err != nil {
+		t.Fatal(err)
+	}
+	goes := put("closed")
+	if n, err := s.terminal.Prune(t.Context(), "2025-02-01", func(terminal.ID) bool { return false }); n != 1 || err != nil {
+		t.Errorf("pruned %d, %v, want the one behind %d", n, err, stuck)
+	}
+	if _, ok, _ := s.journal.Get("payment", goes.ID.String()); ok {
+		t.Error("it is still there")
+	}
+}
