@@ -1,6 +1,7 @@
 package reader
 
 import (
+	"strconv"
 	"strings"
 	"time"
 )
@@ -20,9 +21,15 @@ type Model struct {
 
 	Escape      EscapeWay
 	Firmware    Firmware
-	Setup       [][]byte         // escapes that prepare the reader, once each time that it is plugged in
-	Cues        map[Cue][][]byte // escapes that show an outcome
-	RelayOffset time.Duration    // what reader, USB and pcscd add to an exchange (scheme 5.7)
+	Setup       [][]byte       // escapes that prepare the reader, once each time that it is plugged in
+	Cues        map[Cue][]Step // what shows an outcome
+	RelayOffset time.Duration  // what reader, USB and pcscd add to an exchange (scheme 5.7)
+}
+
+// Step is an escape to send, and a pause after it.
+type Step struct {
+	Send  []byte
+	Pause time.Duration
 }
 
 // EscapeWay is how a command for the reader itself is sent.
@@ -41,10 +48,19 @@ type Firmware struct {
 	Ask  []byte // the escape; nil when it cannot be asked
 	Skip int    // bytes of the answer before the text
 	Drop int    // bytes after it
-	// Binary: the rest is numbers, and not text.
-	Binary bool
-	Bad    []BadFirmware
+	Form VersionForm
+	Bad  []BadFirmware
 }
+
+// VersionForm is how the rest of the answer is to be read.
+type VersionForm string
+
+// The forms.
+const (
+	Text   VersionForm = "text"
+	Dotted VersionForm = "dotted" // one number a byte
+	BCD    VersionForm = "bcd"    // the same, two decimal digits a byte
+)
 
 // BadFirmware is a version that must not take payments, or that needs care.
 type BadFirmware struct {
@@ -81,27 +97,26 @@ func (f *Firmware) Version(answer []byte) string {
 	if len(answer) < f.Skip+f.Drop {
 		return ""
 	}
+	var parts []string
 	answer = answer[f.Skip : len(answer)-f.Drop]
-	var b strings.Builder
-	for i, c := range answer {
-		switch {
-		case f.Binary && i > 0:
-			b.WriteByte('.')
-			fallthrough
-		case f.Binary:
-			b.WriteString(decimal(c))
-		case c >= ' ' && c <= '~': // the rest would only garble a terminal
-			b.WriteByte(c)
-		}
+	if f.Form == Text {
+		return strings.TrimSpace(strings.Map(printable, string(answer)))
 	}
-	return strings.TrimSpace(b.String())
+	for _, c := range answer {
+		if f.Form == BCD {
+			c = 10*(c>>4) + c&0x0F
+		}
+		parts = append(parts, strconv.Itoa(int(c)))
+	}
+	return strings.Join(parts, ".")
 }
 
-func decimal(c byte) string {
-	if c < 10 {
-		return string('0' + rune(c))
+// printable drops what would only garble a terminal.
+func printable(r rune) rune {
+	if r < ' ' || r > '~' {
+		return -1
 	}
-	return decimal(c/10) + string('0'+rune(c%10))
+	return r
 }
 
 // Judge is what is known against a version, or nil.

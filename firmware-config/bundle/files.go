@@ -83,4 +83,32 @@ type profileFile struct {
 	RelayOffset  int64    `toml:"relay_offset_us"`
 	Quirks       []Quirk  `toml:"quirks"`
 	Source       string   `toml:"source"`
+
+	Reader readerFile `toml:"reader" need:"no"` // what only a real reader has
+}
+
+// readerFile is what can be told to, and asked of, a make of reader.
+type readerFile struct {
+	Title       string              `toml:"title"`
+	USB         []string            `toml:"usb"`
+	Contactless bool                `toml:"contactless"`
+	Polls       bool                `toml:"polls"`
+	Escape      string              `toml:"escape"`
+	Setup       []string            `toml:"setup"`
+	Firmware    versionFile         `toml:"firmware" need:"no"`
+	Cues        map[string][]string `toml:"cues" need:"no"`
+}
+
+type versionFile struct {
+	Ask  string    `toml:"ask"`
+	Skip int64     `toml:"skip"`
+	Drop int64     `toml:"drop"`
+	Form string    `toml:"form"`
+	Bad  []badFile `toml:"bad"`
+}
+
+type badFile struct {
+	Prefix string `toml:"prefix"`
+	Why    string `toml:"why"`
+	Source string `toml:"source"`
 }

@@ -115,6 +115,7 @@ func TestBadFolders(t *testing.T) {
 // One change each, and the field that must be blamed for it.
 func TestEachFieldIsHeld(t *testing.T) {
 	const terminal, key, profile = "terminal/default.toml", "capk/test/F05441504B-01.toml", "profiles/pcsc-generic.toml"
+	const acs = "profiles/acr122u.toml"
 	for _, c := range []struct{ file, old, new, blamed string }{
 		{terminal, `schema = 1`, `schema = 2`, "schema"},
 		{terminal, `name = "default"`, ``, "name"},
@@ -154,6 +155,21 @@ func TestEachFieldIsHeld(t *testing.T) {
 		{profile, `name = "pcsc-generic"`, `name = "other"`, "name"},
 		{profile, `max_answer_bytes = 258`, `max_answer_bytes = 1`, "max_answer_bytes"},
 		{profile, `quirks = []`, `quirks = [{what = "slow", reason = ""}]`, "quirks[0].link"},
+		{profile, `title = "any PC/SC reader"`, `title = ""`, "reader.title"},
+		{profile, `usb = []`, `usb = ["72f:2200"]`, "reader.usb"},
+		{profile, `contactless = false`, ``, "reader.contactless"},
+		{profile, `escape = ""`, `escape = "shout"`, "reader.escape"},
+		{profile, `setup = [] `, `setup = ["FF00"] `, "reader.escape"}, // commands, and no way to send them
+		{acs, `setup = ["FF0051E300", "FF00520000"]`, `setup = ["ff0051e300"]`, "reader.setup"},
+		{acs, `ask = "FF00480000"`, `ask = "FF0048000"`, "reader.firmware.ask"},
+		{acs, `form = "text"`, `form = "prose"`, "reader.firmware.form"},
+		{acs, `skip = 0`, `skip = 65`, "reader.firmware.skip"},
+		{acs, `prefix = "ACR122U200"`, `prefix = ""`, "reader.firmware.bad"},
+		{acs, `idle = [`, `party = [`, "reader.cues.party"},
+		{acs, `error = ["FF00400D0400000000"]`, `error = []`, "reader.cues.error"},
+		{acs, `error = ["FF00400D0400000000"]`, `error = ["pause 20"]`, "reader.cues.error"},
+		{acs, `error = ["FF00400D0400000000"]`, `error = ["FF", "pause 2000"]`, "reader.cues.error"},
+		{acs, `error = ["FF00400D0400000000"]`, `error = ["FF", "pause soon"]`, "reader.cues.error"},
 	} {
 		tree := good(t)
 		text := string(tree[c.file].Data)

@@ -170,16 +170,32 @@ func (r *Reader) sendCue(c reader.Cue) bool {
 	if err != nil {
 		return true
 	}
+	for _, step := range model.Cues[c] {
+		err := r.sendStep(h, sl.name, step.Send)
+		if errors.Is(err, errTooLate) {
+			return false
+		}
+		if err != nil {
+			return true
+		}
+		select {
+		case <-time.After(step.Pause):
+		case <-r.closed:
+		}
+	}
+	return true
+}
+
+func (r *Reader) sendStep(h *hand, name string, command []byte) error {
 	ctx, cancel := context.WithTimeout(context.Background(), escapeTimeout)
 	defer cancel()
-	err = h.ask(ctx, r.closed, func(g *grip) reply {
+	return h.ask(ctx, r.closed, func(g *grip) reply {
 		if g.card != nil {
 			return reply{err: errTooLate} // a phone came in between
 		}
-		_, err := g.escape(sl.name, model.Cues[c]...)
+		_, err := g.escape(name, command)
 		return reply{err: err}
 	}).err
-	return !errors.Is(err, errTooLate)
 }
 
 var errTooLate = errors.New("a phone is activated")

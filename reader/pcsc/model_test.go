@@ -59,13 +59,13 @@ func labModel(way reader.EscapeWay) reader.Model {
 	return reader.Model{
 		Name: "lab-acr122u", Title: "ACS ACR122U", Match: []string{"ACS ACR122U"}, Contactless: true, Escape: way,
 		Firmware: reader.Firmware{
-			Ask: []byte{0xFF, 0x00, 0x48, 0x00, 0x00},
+			Ask: []byte{0xFF, 0x00, 0x48, 0x00, 0x00}, Form: reader.Text,
 			Bad: []reader.BadFirmware{{Prefix: "ACR122U20", Why: "loses cards", Source: "test"}},
 		},
 		Setup: [][]byte{{0xFF, 0x00, 0x51, 0xE3, 0x00}},
-		Cues: map[reader.Cue][][]byte{
-			reader.CueReady:   {{0x01}},
-			reader.CueSuccess: {{0x02}, {0x03}},
+		Cues: map[reader.Cue][]reader.Step{
+			reader.CueReady:   {{Send: []byte{0x01}}},
+			reader.CueSuccess: {{Send: []byte{0x02}, Pause: time.Millisecond}, {Send: []byte{0x03}}},
 		},
 	}
 }
