@@ -13,6 +13,7 @@ import (
 
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
+	"github.com/rs/zerolog/log"
 )
 
 // Line is a TCP line to one target.
@@ -27,8 +28,13 @@ type Line struct {
 	on    map[string]bool // names of toxics
 }
 
+// silence ends the lines that toxiproxy writes to zerolog's global logger, which
+// nothing else here uses.
+var silence sync.Once
+
 // Open makes a line from a free loopback port to target (host:port).
 func Open(target string) (*Line, error) {
+	silence.Do(func() { log.Logger = zerolog.Nop() })
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
 	l := &Line{proxy: toxiproxy.NewProxy(server, "line", "127.0.0.1:0", target), on: map[string]bool{}}
 	if err := l.proxy.Start(); err != nil {
