@@ -45,10 +45,10 @@ type Ledger struct {
 type store interface {
 	// update runs fn in one transaction that nobody else's changes to keys (nil:
 	// to anything) can come between, and commits. It may run fn again after a
-	// conflict; with an error nothing of it is kept, or nobody knows.
+	// conflict; with an error nothing of it is kept, or nobody knows. It is called
+	// by one goroutine at a time.
 	update(ctx context.Context, keys []string, fn func(*Tx) error) error
 	view(ctx context.Context, fn func(*Tx) error) error
-	writers() int // how many updates can go on at once
 	Close() error
 }
 
@@ -87,7 +87,7 @@ func Open(ctx context.Context, name string) (*Ledger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open ledger %s: %w", shown, err)
 	}
-	l := &Ledger{store: s, turns: make(chan struct{}, s.writers())}
+	l := &Ledger{store: s, turns: make(chan struct{}, 1)}
 	if err := l.Update(ctx, migrate); err != nil {
 		return nil, errors.Join(fmt.Errorf("open ledger %s: %w", shown, err), l.Close())
 	}

@@ -17,9 +17,6 @@ import (
 )
 
 const (
-	// writersMax bounds the groups that one process writes at once: while one
-	// waits for the disk or for a merchant's lock, others go on.
-	writersMax = 4
 	// attemptsMax bounds how often a group is run after a conflict. Locks are
 	// taken in one order, so that a conflict is an accident and a second a rarity.
 	attemptsMax = 5
@@ -37,7 +34,8 @@ const (
 	deadlockDetected     = "40P01"
 )
 
-// postgres is a database that several processes share.
+// postgres is a database that several processes share. Each has one writer: a
+// second would only make the groups smaller; more processes are more writers.
 type postgres struct{ db *sql.DB }
 
 func openPostgres(ctx context.Context, name string) (store, error) {
@@ -52,8 +50,8 @@ func openPostgres(ctx context.Context, name string) (store, error) {
 		}
 	}
 	p := &postgres{stdlib.OpenDB(*config)}
-	p.db.SetMaxOpenConns(writersMax + readersMax)
-	p.db.SetMaxIdleConns(writersMax + readersMax)
+	p.db.SetMaxOpenConns(1 + readersMax)
+	p.db.SetMaxIdleConns(1 + readersMax)
 	if err := p.durable(ctx); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
@@ -73,8 +71,6 @@ func (p *postgres) durable(ctx context.Context) error {
 	}
 	return nil
 }
-
-func (*postgres) writers() int { return writersMax }
 
 func (p *postgres) Close() error { return p.db.Close() }
 

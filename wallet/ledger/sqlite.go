@@ -27,7 +27,6 @@ const (
 type sqlite struct {
 	db           *sql.DB
 	write        *session
-	writing      chan struct{}
 	read         chan *session // idle ones
 	sessionsOpen []*session
 }
@@ -46,7 +45,7 @@ func openSQLite(ctx context.Context, path string) (store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &sqlite{db: db, writing: make(chan struct{}, 1), read: make(chan *session, readersMax)}
+	s := &sqlite{db: db, read: make(chan *session, readersMax)}
 	for n := range 1 + readersMax {
 		conn, err := db.Conn(ctx)
 		if err != nil {
@@ -87,11 +86,7 @@ func dsn(path string) string {
 		"&_pragma=synchronous(full)&_pragma=foreign_keys(1)", (&url.URL{Path: path}).EscapedPath(), busyMS)
 }
 
-func (*sqlite) writers() int { return 1 }
-
 func (s *sqlite) update(ctx context.Context, _ []string, fn func(*Tx) error) error {
-	s.writing <- struct{}{}
-	defer func() { <-s.writing }()
 	return s.write.in(ctx, "BEGIN IMMEDIATE", fn)
 }
 
