@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"tapkeeper/queue"
 	"tapkeeper/terminal"
@@ -22,7 +23,10 @@ const handlers = 32
 func (l *Lane) SyncNow() { l.link.SyncNow() }
 
 // wallet lets a terminal ask over a link.
-type wallet struct{ link *uplink.Link }
+type wallet struct {
+	link     *uplink.Link
+	handling *handling
+}
 
 var _ terminal.Wallet = wallet{}
 
@@ -31,6 +35,9 @@ func (w wallet) Ask(ctx context.Context, kind wire.Kind, id terminal.ID, message
 }
 
 func (w wallet) Link() (up, connected bool) {
+	if _, stuck := w.handling.stuck(time.Now()); stuck {
+		return false, false // its answers do not get through
+	}
 	s := w.link.Status()
 	return s.Up, s.Connected
 }

@@ -16,6 +16,7 @@ import (
 	firmwareconfig "tapkeeper/firmware-config"
 	"tapkeeper/firmware-config/bundle"
 	"tapkeeper/queue"
+	"tapkeeper/reader"
 	"tapkeeper/reader/pcsc"
 	"tapkeeper/reader/virtual"
 	"tapkeeper/terminal"
@@ -75,10 +76,10 @@ func open(cfg Config, version string, log zerolog.Logger, s seams) (l *Lane, err
 	if err := l.openStore(keys.master); err != nil {
 		return nil, err
 	}
-	if err := l.openReader(); err != nil {
+	if err := l.openReader(data.bundle.Models()); err != nil {
 		return nil, err
 	}
-	if err := l.openLink(keys.wire, s.receive(l.handle)); err != nil {
+	if err := l.openLink(keys.wire, l.handling.watch(s.receive(l.handle))); err != nil {
 		return nil, err
 	}
 	terminalConfig, err := terminalConfig(cfg, data)
@@ -86,7 +87,7 @@ func open(cfg Config, version string, log zerolog.Logger, s seams) (l *Lane, err
 		return nil, err
 	}
 	l.terminal, err = terminal.New(terminalConfig, s.parts(terminal.Parts{
-		Journal: journal{l.store, l.clock}, Field: field{l.reader}, Wallet: wallet{l.link}, Keys: keys.wire,
+		Journal: journal{l.store, l.clock}, Field: field{l.reader, cfg.Reader.Name == ""}, Wallet: wallet{l.link, &l.handling}, Keys: keys.wire,
 		Trust: trust{data.hotlist}, Clock: l.clock, Chain: journal{l.store, l.clock}, Random: rand.Reader,
 	}))
 	return l, err
@@ -209,7 +210,7 @@ func (l *Lane) openStore(master []byte) error {
 	return nil
 }
 
-func (l *Lane) openReader() error {
+func (l *Lane) openReader(models []reader.Model) error {
 	switch l.cfg.Reader.Kind {
 	case "pn532":
 		return l.openPN532()
@@ -222,7 +223,7 @@ func (l *Lane) openReader() error {
 		l.closing = append(l.closing, r.Close)
 		return nil
 	}
-	service, err := pcsc.New()
+	service, err := pcsc.New(models...)
 	if err != nil {
 		return &PartError{"reader", err}
 	}
@@ -240,8 +241,9 @@ func (l *Lane) openLink(keys *wire.Terminal, handle receiver) error {
 	}
 	l.link, err = uplink.New(uplink.Config{
 		Broker: l.cfg.Wallet.Broker, Terminal: keys, Credentials: credentials(l.cfg.Wallet), Files: files,
-		Handle: handle, Changed: l.linkChanged, Version: l.version,
+		Handle: handle, Handlers: handlers, Changed: l.linkChanged, Version: l.version,
 		Waiting: func() int64 { waiting, _ := l.store.Depth(); return int64(waiting) },
+		Heads:   func() wire.Heads { return l.terminal.Heads() }, // asked once the link runs
 	})
 	return err
 }

@@ -40,6 +40,10 @@ func (l *Lane) Status() (Status, error) {
 		Exposure:    Exposure{held.Payments, held.SumMinor},
 		MaxExposure: Exposure{most.Payments, most.SumMinor},
 	}
+	if took, stuck := l.handling.stuck(now); stuck {
+		s.Link.Up, s.Link.Connected = false, false
+		s.Link.Text = "a message of the wallet has not got into the journal for " + took.Round(time.Second).String()
+	}
 	_, s.ReaderState = l.Reader()
 	s.ClockTrusted, s.ClockWhy = l.clock.judge(now)
 	s.Waiting, s.Parked = l.store.Depth()

@@ -21,10 +21,8 @@ func (t *Terminal) Receive(ctx context.Context, m *wire.Message) error {
 		return t.heard(ctx, d, m.Raw)
 	case wire.EchoAnswer:
 		return t.anchored(ctx, d.Head)
-	case wire.ReconciliationAnswer:
-		return t.anchored(ctx, d.Head) // the rest is awaited by whoever asked
 	}
-	return nil
+	return nil // a reconciliation is awaited by whoever asked
 }
 
 // receive applies a receipt.

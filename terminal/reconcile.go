@@ -97,6 +97,9 @@ func (t *Terminal) reconcile(ctx context.Context, r *Reconciliation, here *books
 	if err != nil {
 		return err
 	}
+	if err := t.anchored(ctx, answer.Head); err != nil {
+		return err
+	}
 	r.There = Side{answer.Summary, answer.Refunds, answer.First, answer.Last}
 	r.Match = r.There.Summary == r.Here.Summary && r.There.Refunds == r.Here.Refunds
 	if r.Match {

@@ -44,6 +44,8 @@ type Config struct {
 	// message.
 	Version string
 	Waiting func() int64
+	// Heads is what an echo tells of the journal, as an anchor; nil: nothing.
+	Heads func() wire.Heads
 	// Session is the number before the first connection's. It must rise over
 	// restarts; the default is the clock in milliseconds.
 	Session uint64

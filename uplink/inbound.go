@@ -103,6 +103,11 @@ func (l *Link) match(m *wire.Message) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	q := l.open[a.Answers]
+	if q == nil && m.Kind == wire.KindEchoAnswer {
+		// An echo is not in the outbox: this answers one of another life, or was sent
+		// again by somebody. Its time is not the wallet's now.
+		return errors.New("answers no echo that is open")
+	}
 	if q == nil {
 		return nil
 	}

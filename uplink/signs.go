@@ -54,7 +54,11 @@ func (s *session) sayGoodbye(ctx context.Context) error {
 func (s *session) echo(ctx context.Context) error {
 	l := s.link
 	h := l.header()
-	jws, err := l.cfg.Terminal.Seal(h, wire.Echo{})
+	var e wire.Echo
+	if l.cfg.Heads != nil {
+		e.Heads = l.cfg.Heads()
+	}
+	jws, err := l.cfg.Terminal.Seal(h, e)
 	if err != nil {
 		return fmt.Errorf("seal echo: %w", err)
 	}
