@@ -6,4 +6,4 @@ import (
 )
 
 // FieldOf lets phones be tapped on a reader, as a lane does.
-func FieldOf(r reader.Reader) terminal.Field { return field{r} }
+func FieldOf(r reader.Reader) terminal.Field { return field{reader: r} }

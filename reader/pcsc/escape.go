@@ -200,6 +200,15 @@ func (r *Reader) sendStep(h *hand, name string, command []byte) error {
 
 var errTooLate = errors.New("a phone is activated")
 
+// Model is what is known about the reader that is there now, or nil.
+func (r *Reader) Model() *reader.Model {
+	v, _ := r.s.look()
+	if sl, found := choose(v.slots, r.want); found {
+		return r.s.Model(sl.name)
+	}
+	return nil
+}
+
 // Firmware is the version of the reader's firmware, and what is known against it; "" when it does not tell.
 func (r *Reader) Firmware() (version string, bad *reader.BadFirmware) {
 	v, _ := r.s.look()
