@@ -77,7 +77,7 @@ var rooms = []room{
 	{path: "reader/pcsc", ours: []string{"reader/..."}, third: []string{scard, xsys}, why: "scard (cgo) only here"},
 	{path: "reader/serialport", third: []string{serialPort, xsys}, why: "go.bug.st/serial only here: its sharp edges are closed in one place"},
 	{path: "reader/pn532", ours: []string{"reader/..."}, why: "a reader on a line, however the line is opened"},
-	{path: "reader/zvt", ours: []string{"reader/..."}, later: true, why: "a card terminal on a line, however the line is opened"},
+	{path: "reader/zvt", ours: []string{"reader/..."}, why: "a card terminal on a line, however the line is opened"},
 
 	{path: "queue", third: []string{badger, protobuf, zerolog, xsys}, why: "badger only here, and the journal does not know what it keeps"},
 
