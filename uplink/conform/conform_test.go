@@ -1,6 +1,8 @@
 package conform
 
 import (
+	"os"
+	"strings"
 	"testing"
 )
 
@@ -17,4 +19,23 @@ func TestReferenceWalletConforms(t *testing.T) {
 		}
 	}
 	t.Logf("%d cases", len(report.Cases))
+}
+
+// Every case names a section that is on the page, and has a number of its own.
+func TestCasesNameTheirRules(t *testing.T) {
+	page, err := os.ReadFile("../../docs/wallet-link.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	numbers := map[int]bool{}
+	for _, c := range Cases() {
+		section, _, _ := strings.Cut(c.Rule, ", ")
+		if !strings.Contains(string(page), "# "+section+"\n") && !strings.HasPrefix(section, "scheme.md ") {
+			t.Errorf("case %d: no section %q", c.Number, section)
+		}
+		if numbers[c.Number] {
+			t.Errorf("two cases %d", c.Number)
+		}
+		numbers[c.Number] = true
+	}
 }

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"tapkeeper/uplink/wire/wiretest"
 )
 
 // The examples of docs/wallet-link.md are read by the same code as messages, and
@@ -34,6 +36,7 @@ func TestExamplesOfTheContract(t *testing.T) {
 			continue
 		}
 		seen[kind] = true
+		exampleBySchema(t, kind, m[2])
 		var shown, known map[string]any
 		back, err := json.Marshal(data)
 		if err != nil {
@@ -58,9 +61,41 @@ func TestExamplesOfTheContract(t *testing.T) {
 		}
 	}
 	for _, k := range []Kind{KindAdvice, KindReversal, KindRefund, KindQuery, KindReconciliation, KindEcho, KindState,
-		KindReceipt, KindStatus, KindReconciliationAnswer, KindEchoAnswer} {
+		KindReceipt, KindStatus, KindReconciliationAnswer, KindEchoAnswer, KindConfig, KindHotlist, KindCommand} {
 		if !seen[k] {
 			t.Errorf("%s: no example", k)
 		}
+	}
+}
+
+// exampleBySchema holds an example's data against the kind's schema, in the
+// envelope of a good message. What the page shortens is put in.
+func exampleBySchema(t *testing.T, kind Kind, data string) {
+	t.Helper()
+	schemas, err := wiretest.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, whole := newParties(t), everyData()
+	var good map[string]any
+	if err := json.Unmarshal([]byte(payloadOf(t, p, whole[strings.ReplaceAll(string(kind), "_", "-")])), &good); err != nil {
+		t.Fatal(err)
+	}
+	shown := map[string]any{}
+	if err := json.Unmarshal([]byte(data), &shown); err != nil {
+		t.Fatal(err)
+	}
+	for _, long := range []string{"record", "revocations"} {
+		if shown[long] != nil {
+			shown[long] = good["data"].(map[string]any)[long]
+		}
+	}
+	good["data"] = shown
+	payload, err := json.Marshal(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := schemas.Payload(string(kind), payload); err != nil {
+		t.Errorf("example: %v", err)
 	}
 }
