@@ -20,6 +20,7 @@ type Status struct {
 	ClockTrusted                bool
 	ClockWhy                    string
 	Exposure, MaxExposure       Exposure
+	Currency                    string // of the exposure
 	Waiting, Parked             int
 }
 
@@ -38,7 +39,7 @@ func (l *Lane) Status() (Status, error) {
 		Day: l.terminal.BusinessDay(now), Reader: l.reader.Name(),
 		Broker: l.cfg.Wallet.Broker, Link: l.link.Status(),
 		Exposure:    Exposure{held.Payments, held.SumMinor},
-		MaxExposure: Exposure{most.Payments, most.SumMinor},
+		MaxExposure: Exposure{most.Payments, most.SumMinor}, Currency: l.terminal.Currency(),
 	}
 	if took, stuck := l.handling.stuck(now); stuck {
 		s.Link.Up, s.Link.Connected = false, false

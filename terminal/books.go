@@ -61,7 +61,7 @@ func (t *Terminal) booksOf(day string) (map[string]*books, error) {
 		return nil, err
 	}
 	if len(all) == 0 {
-		of(t.currency())
+		of(t.Currency())
 	}
 	for _, b := range all {
 		slices.SortFunc(b.payments, wire.CompareItems)

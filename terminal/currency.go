@@ -13,8 +13,9 @@ func numericCurrency(code string) (emv.Code, bool) {
 	return n, ok
 }
 
-// currency is the terminal's first configured currency.
-func (t *Terminal) currency() string {
+// Currency is the terminal's first configured currency: the one that limits and
+// exposure are in, for nothing else is accepted offline (scheme 8.3).
+func (t *Terminal) Currency() string {
 	for code, n := range currencies {
 		for _, aid := range t.cfg.Kernel.AIDs {
 			if aid.Currency == n {

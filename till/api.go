@@ -28,6 +28,7 @@ type Payments interface {
 	Open(ctx context.Context, r terminal.Request) (terminal.Payment, error)
 	Wait(ctx context.Context, id terminal.ID, revision int) (terminal.Payment, error)
 	Cancel(ctx context.Context, id terminal.ID) (terminal.Payment, error)
+	Refund(ctx context.Context, r terminal.RefundRequest) (terminal.Refund, error)
 }
 
 // Books is what has been kept.
@@ -56,6 +57,7 @@ func Handler(version string, p Payments, b Books, o Office) http.Handler {
 	api := humago.New(mux, config)
 	a := &handlers{payments: p, books: b, office: o}
 	a.registerPayments(api)
+	a.registerRefunds(api)
 	a.registerOffice(api)
 	a.registerEvidence(api)
 	describeProblems(api.OpenAPI())
@@ -152,14 +154,44 @@ func (a *handlers) get(ctx context.Context, in *idInput) (*one, error) {
 	return answer(p, err)
 }
 
-func (a *handlers) cancel(ctx context.Context, in *struct {
-	ID string `path:"id"`
-}) (*one, error) {
+type cancelInput struct {
+	ID   string `path:"id"`
+	Body *struct {
+		OrderRef string `json:"order_ref,omitempty" maxLength:"32" doc:"refused unless the payment is of this order"`
+		Revision int    `json:"revision,omitempty" minimum:"1" doc:"refused unless the payment still is as it was then; with it, a stored payment that has not left is cancelled, too"`
+		Manager  bool   `json:"manager,omitempty" doc:"as for a refund"`
+	} `required:"false"`
+}
+
+// cancel compares before it acts, so that one till cannot cancel what another
+// has, or what has moved on meanwhile.
+func (a *handlers) cancel(ctx context.Context, in *cancelInput) (*one, error) {
 	id, err := terminal.ParseID(in.ID)
 	if err != nil {
 		return nil, problemOf(terminal.ErrNotFound)
 	}
-	p, err := a.payments.Cancel(ctx, id)
+	if in.Body == nil {
+		p, err := a.payments.Cancel(ctx, id)
+		return answer(p, err)
+	}
+	p, err := a.payments.Wait(ctx, id, -1)
+	if err != nil {
+		return nil, problemOf(err)
+	}
+	want := in.Body
+	if want.OrderRef != "" && want.OrderRef != p.OrderRef || want.Revision != 0 && want.Revision != p.Revision {
+		return nil, problem(http.StatusConflict, "not_cancelable", "never", "the payment is of another order, or has changed since", "ask for the payment, then decide anew")
+	}
+	if want.Revision == 0 || p.State != terminal.Stored || p.Settlement != terminal.Queued {
+		p, err = a.payments.Cancel(ctx, id)
+		return answer(p, err)
+	}
+	if want.Manager {
+		if _, manager := peer(ctx); !manager {
+			return nil, problemOf(terminal.ErrManager)
+		}
+	}
+	p, err = a.cancelStored(ctx, p, want.Manager)
 	return answer(p, err)
 }
 
@@ -170,7 +202,11 @@ func (a *handlers) outcome(ctx context.Context, p terminal.Payment, prefer strin
 	defer cancel()
 	var err error
 	for err == nil && ctx.Err() == nil && !p.State.Ended() {
+		before := p.State
 		p, err = a.payments.Wait(ctx, p.ID, p.Revision)
+		if p.State == terminal.Unknown && before != terminal.Unknown {
+			return p, err // told at the deadline; whoever asks again waits for the end
+		}
 	}
 	if err != nil || ctx.Err() != nil || p.State != terminal.Stored || p.Settlement != terminal.Queued {
 		return p, err

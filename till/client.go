@@ -114,7 +114,8 @@ func (c *Client) Queue(ctx context.Context) (Queue, error) {
 // Reconcile compares a business day with the wallet.
 func (c *Client) Reconcile(ctx context.Context, day string) ([]terminal.Reconciliation, error) {
 	path := "/v1/days/" + url.PathEscape(day) + "/reconciliation"
-	list, err := ask[reconciliationList](ctx, c, http.MethodPost, path, nil, nil)
+	// Where much differs it takes many questions.
+	list, err := ask[reconciliationList](ctx, c, http.MethodPost, path, http.Header{"Prefer": {"wait=60"}}, nil)
 	return list.Reconciliations, err
 }
 

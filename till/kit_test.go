@@ -94,6 +94,10 @@ func (s *shelf) Cancel(_ context.Context, id terminal.ID) (terminal.Payment, err
 	return p, err
 }
 
+func (s *shelf) Refund(context.Context, terminal.RefundRequest) (terminal.Refund, error) {
+	return terminal.Refund{}, terminal.ErrNotPaid
+}
+
 func (s *shelf) Order(ref string) ([]terminal.Payment, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

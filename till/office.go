@@ -49,10 +49,11 @@ type ClockStatus struct {
 
 // ExposureStatus is what is accepted offline and without a receipt.
 type ExposureStatus struct {
-	Payments    int64 `json:"payments"`
-	MaxPayments int64 `json:"max_payments"`
-	SumMinor    int64 `json:"sum_minor"`
-	MaxSumMinor int64 `json:"max_sum_minor"`
+	Payments    int64  `json:"payments"`
+	MaxPayments int64  `json:"max_payments"`
+	SumMinor    int64  `json:"sum_minor"`
+	MaxSumMinor int64  `json:"max_sum_minor"`
+	Currency    string `json:"currency" doc:"of the sums"`
 }
 
 // Queue is the outbox.

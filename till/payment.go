@@ -26,6 +26,9 @@ type Payment struct {
 	LastDigits  string    `json:"last_digits,omitempty"`
 	WalletRef   string    `json:"wallet_ref,omitempty"`
 	TVR         string    `json:"tvr,omitempty"`
+
+	Refunds       []Refund `json:"refunds,omitempty"`
+	RefundedMinor int64    `json:"refunded_minor,omitempty" doc:"what has gone back, confirmed by the wallet"`
 }
 
 // Reason is why a payment ended as it did.
@@ -50,10 +53,19 @@ func paymentOf(p terminal.Payment) Payment {
 	if p.Previous != nil {
 		out.Previous = p.Previous.String()
 	}
-	if why := p.Explain(); why != nil {
-		out.Reason = &Reason{ID: why.ID, Side: why.Side, ZH: why.ZH, EN: why.EN, Retry: why.Retry}
+	out.Reason = reasonOf(&p)
+	if len(p.Refunds) > 0 {
+		out.Refunds, out.RefundedMinor = refundsOf(&p), p.RefundedMinor()
 	}
 	return out
+}
+
+func reasonOf(p *terminal.Payment) *Reason {
+	why := p.Explain()
+	if why == nil {
+		return nil
+	}
+	return &Reason{ID: why.ID, Side: why.Side, ZH: why.ZH, EN: why.EN, Retry: why.Retry}
 }
 
 // Final says that a till need not wait any longer for the outcome.

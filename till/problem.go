@@ -76,6 +76,14 @@ func problemOf(err error) error {
 		return problem(http.StatusNotFound, "payment_not_found", "never", err.Error(), "look for it: tapkeeper show --order REF, or tapkeeper show --day DATE")
 	case errors.Is(err, terminal.ErrTooLate):
 		return problem(http.StatusConflict, "not_cancelable", "never", err.Error(), "ask for the payment until it has ended")
+	case errors.Is(err, terminal.ErrNotPaid):
+		return problem(http.StatusConflict, "not_refundable", "never", err.Error(), "ask for the payment; only what is paid, or waits to be sent, can be given back")
+	case errors.Is(err, terminal.ErrManager):
+		return problem(http.StatusForbidden, "manager_required", "never", err.Error(),
+			"a manager asks for it with \"manager\": true; members of the group "+managers+" may: usermod -aG "+managers+" USER")
+	case errors.Is(err, terminal.ErrOldCopy):
+		return problem(http.StatusServiceUnavailable, "journal_outdated", "never", err.Error(),
+			"payments are missing in it: bring the newer journal back, or let the wallet's operator enrol this terminal anew; docs/operations.md has the steps")
 	case errors.Is(err, terminal.ErrNotReady):
 		return problem(http.StatusServiceUnavailable, "starting", "later", err.Error(), "try again in a second")
 	case errors.Is(err, terminal.ErrNoField):

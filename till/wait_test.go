@@ -30,7 +30,7 @@ func TestPreferWait(t *testing.T) {
 		{"nothing happens", "respond-async, wait=30", nil, "awaiting_tap", 30 * time.Second},
 		{"no longer than we allow", "wait=86400", nil, "awaiting_tap", maxWait},
 		{"declined", "wait=60", func(p *terminal.Payment) { p.State = terminal.Declined }, "declined", 7 * time.Second},
-		{"unknown is no outcome", "wait=60", func(p *terminal.Payment) { p.State = terminal.Unknown }, "unknown", 60 * time.Second},
+		{"unknown is told at once", "wait=60", func(p *terminal.Payment) { p.State = terminal.Unknown }, "unknown", 7 * time.Second},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s, began := newShelf(), time.Now()
@@ -48,6 +48,25 @@ func TestPreferWait(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whoever knows that a payment is unknown, and asks again, waits for its end.
+func TestUnknownIsToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf()
+		h := Handler("test", s, s, s)
+		_, raw := call(t, h, "POST", "/v1/payments", order)
+		s.move(func(p *terminal.Payment) { p.State = terminal.Unknown })
+		began := time.Now()
+		go func() {
+			time.Sleep(9 * time.Second)
+			s.move(func(p *terminal.Payment) { p.State = terminal.Failed })
+		}()
+		_, raw = call(t, h, "GET", "/v1/payments/"+decode[Payment](t, raw).ID+"?outcome=true", "", "Prefer", "wait=60")
+		if p := decode[Payment](t, raw); p.State != "failed" || time.Since(began) != 9*time.Second {
+			t.Errorf("%s after %s", p.State, time.Since(began))
+		}
+	})
 }
 
 // An offline approval is told as stored at once; while the wallet is connected

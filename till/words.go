@@ -46,10 +46,26 @@ var hintWords = map[terminal.Hint]Words{
 	terminal.HintUseOther:     {"请使用其他方式付款", "Use another way to pay"},
 }
 
+// reversing says that the payment goes back as a whole before it was sent.
+func (p *Payment) reversing() bool {
+	for i := range p.Refunds {
+		if p.Refunds[i].Reversal {
+			return true
+		}
+	}
+	return false
+}
+
 // Words says where the payment stands: the hint while it is tapped, then the state.
 func (p *Payment) Words() Words {
 	if w, ok := hintWords[terminal.Hint(p.Hint)]; ok {
 		return w
+	}
+	switch {
+	case p.End == string(terminal.Refunded):
+		return Words{"已全额退款", "Refunded in full"}
+	case p.State == string(terminal.Stored) && p.Settlement == string(terminal.Queued) && p.reversing():
+		return Words{"已撤销,未收款,撤销已在途", "Taken back before it was sent; a reversal is on its way"}
 	}
 	w := stateWords[terminal.State(p.State)]
 	if more, ok := settledWords[settled{terminal.State(p.State), terminal.Settlement(p.Settlement)}]; ok {

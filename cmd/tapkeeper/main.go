@@ -57,6 +57,7 @@ network drops and power cuts, and settles them with the wallet.
 
   tapkeeper serve --config FILE      run the daemon
   tapkeeper pay 12.50 --order 1001   take a payment
+  tapkeeper refund ID 4.50           give a part of it back
   tapkeeper show ID --trace          what became of a payment, and its tap
   tapkeeper queue                    what the wallet has not confirmed yet
   tapkeeper recon                    compare the day with the wallet
@@ -69,7 +70,7 @@ network drops and power cuts, and settles them with the wallet.
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.PersistentFlags().StringVar(&s.socket, "socket", socketFromEnvironment(), "the daemon's socket")
 	root.PersistentFlags().BoolVar(&s.json, "json", false, "print JSON")
-	root.AddCommand(newServe(s), newPay(s), newShow(s), newQueue(s), newRecon(s), newStatus(s), newEvidence(s), newVerify(s),
+	root.AddCommand(newServe(s), newPay(s), newRefund(s), newShow(s), newQueue(s), newRecon(s), newStatus(s), newEvidence(s), newVerify(s),
 		newDecode(s), newCard(s), newWallet(s))
 	root.SetHelpCommand(newHelp(root))
 	for _, c := range append(root.Commands(), root) {

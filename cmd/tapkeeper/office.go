@@ -31,7 +31,7 @@ func (o office) Status(context.Context) (till.Status, error) {
 		Clock: till.ClockStatus{Trusted: s.ClockTrusted, Why: s.ClockWhy},
 		Exposure: till.ExposureStatus{
 			Payments: s.Exposure.Payments, MaxPayments: s.MaxExposure.Payments,
-			SumMinor: s.Exposure.SumMinor, MaxSumMinor: s.MaxExposure.SumMinor,
+			SumMinor: s.Exposure.SumMinor, MaxSumMinor: s.MaxExposure.SumMinor, Currency: s.Currency,
 		},
 		Waiting: s.Waiting, Parked: s.Parked,
 	}

@@ -83,20 +83,33 @@ func printReconciliations(w io.Writer, all []terminal.Reconciliation) error {
 		}
 		fmt.Fprintf(w, "business day %s  %s  %s\n", r.Day, r.Currency, verdict)
 		err := table(w,
-			[]any{"", "payments", "sum", "hash"},
-			[]any{"  here", r.Here.Count, formatMoney(r.Here.SumMinor, r.Currency), r.Here.Hash.String()[:16]},
-			[]any{"  wallet", r.There.Count, formatMoney(r.There.SumMinor, r.Currency), r.There.Hash.String()[:16]})
+			[]any{"", "payments", "sum", "hash", "refunds", "sum", "hash", "messages"},
+			bookRow("  here", r.Here, r.Currency), bookRow("  wallet", r.There, r.Currency))
 		if err != nil {
 			return err
 		}
 		if r.Waiting > 0 {
-			fmt.Fprintf(w, "  %d payments still wait for the wallet's receipt\n", r.Waiting)
+			fmt.Fprintf(w, "  %d payments and refunds still wait for the wallet's receipt\n", r.Waiting)
 		}
 		for _, d := range r.Differences {
-			fmt.Fprintf(w, "  %s %s: %s\n", d.Payment, d.Class, d.Action)
+			what := "payment " + d.Payment.String()
+			if d.Refund != nil {
+				what = "refund " + d.Refund.String()
+			}
+			fmt.Fprintf(w, "  %s %s: %s: %s\n", what, d.Class, d.Action, d.Why)
 		}
 	}
 	return nil
+}
+
+// bookRow is one side of a day: what it has of payments and refunds, and between
+// which numbers their messages are.
+func bookRow(name string, s terminal.Side, currency string) []any {
+	return []any{
+		name, s.Count, formatMoney(s.SumMinor, currency), s.Hash.String()[:16],
+		s.Refunds.Count, formatMoney(s.Refunds.SumMinor, currency), s.Refunds.Hash.String()[:16],
+		fmt.Sprintf("%d-%d", s.First, s.Last),
+	}
 }
 
 func newStatus(s *shared) *cobra.Command {
@@ -135,7 +148,7 @@ func printStatus(w io.Writer, s till.Status) error {
 		[]any{"clock", word(s.Clock.Trusted, "trusted: ", "not trusted: ") + s.Clock.Why},
 		[]any{"outbox", fmt.Sprintf("%d waiting, %d parked", s.Waiting, s.Parked)},
 		[]any{"offline", fmt.Sprintf("%d of %d payments, %s of %s", s.Exposure.Payments, s.Exposure.MaxPayments,
-			formatMoney(s.Exposure.SumMinor, "CNY"), formatMoney(s.Exposure.MaxSumMinor, "CNY"))},
+			formatMoney(s.Exposure.SumMinor, s.Exposure.Currency), formatMoney(s.Exposure.MaxSumMinor, s.Exposure.Currency))},
 	)
 }
 
