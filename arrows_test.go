@@ -38,6 +38,7 @@ const (
 	schema     = "github.com/santhosh-tekuri/jsonschema/v6"
 	serialPort = "go.bug.st/serial"
 	sqlite     = "modernc.org/sqlite"
+	nats       = "github.com/nats-io/nats.go"
 	pgx        = "github.com/jackc/pgx/v5"
 	sysd       = "github.com/coreos/go-systemd/v22"
 	toml       = "github.com/pelletier/go-toml/v2"
@@ -112,7 +113,7 @@ var rooms = []room{
 
 	{path: "cmd/tapkeeper", ours: []string{"..."}, third: []string{cobra, sysd, toml, zerolog, isatty, uuid, xsys, xterm}, why: "the daemon knows no broker, database or reader library by name"},
 	{path: "cmd/tapdemo", ours: []string{"..."}, third: []string{cobra, mochi, toml, zerolog, isatty, uuid, xsys}, why: "the embedded broker is never part of the daemon"},
-	{path: "cmd/walletd", ours: []string{"wallet/...", "uplink/wire"}, tests: []string{"uplink/uplinktest/..."}, third: []string{cobra, paho, toml, zerolog, isatty}, why: "the wallet as a process knows nothing of the terminal"},
+	{path: "cmd/walletd", ours: []string{"wallet/...", "uplink/wire"}, tests: []string{"uplink/uplinktest/..."}, third: []string{cobra, paho, nats, toml, zerolog, isatty}, why: "the wallet as a process knows nothing of the terminal"},
 	{path: "cmd/phonesim", ours: []string{"wallet/phone", "reader/readertest"}, third: []string{cobra}, why: "a phone knows no terminal and no wallet backend"},
 
 	{path: "systemd", why: "files for systemd and a test that lets systemd judge them"},

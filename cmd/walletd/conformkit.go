@@ -25,7 +25,7 @@ the conformance suite needs of them into a new folder. The folder holds private 
 			if err != nil {
 				return err
 			}
-			err = withLedger(c.Context(), s.dir, func(l *ledger.Ledger) error {
+			err = withLedger(c.Context(), s, func(l *ledger.Ledger) error {
 				return backend.WriteTestKit(c.Context(), l, keys, out, currency, time.Now())
 			})
 			if err != nil {

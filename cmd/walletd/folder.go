@@ -19,15 +19,32 @@ const (
 	phonesName = "phones" // wallet files for phonesim
 )
 
-// openLedger opens the ledger of a folder that init has made.
-func openLedger(ctx context.Context, dir string) (*ledger.Ledger, error) {
-	path := filepath.Join(dir, ledgerName)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil, &failure{exitConfig, err, "make the folder first: walletd init --dir " + dir}
+// ledgerVar names the ledger where the command line does not: a password belongs
+// into neither, but into the file that PGPASSFILE names.
+const ledgerVar = "WALLETD_LEDGER"
+
+// books is the ledger's name, for ledger.Open: the folder's file unless another is named.
+func (s *shared) books() (name string, file bool) {
+	for _, named := range [...]string{s.ledger, os.Getenv(ledgerVar)} {
+		if named != "" {
+			return named, false
+		}
 	}
-	l, err := ledger.Open(ctx, path)
+	return filepath.Join(s.dir, ledgerName), true
+}
+
+// openLedger opens the ledger that init has made.
+func openLedger(ctx context.Context, s *shared) (*ledger.Ledger, error) {
+	name, file := s.books()
+	if _, err := os.Stat(name); file && errors.Is(err, fs.ErrNotExist) {
+		return nil, &failure{exitConfig, err, "make the folder first: walletd init --dir " + s.dir}
+	}
+	l, err := ledger.Open(ctx, name)
+	if err != nil && !file {
+		return nil, &failure{exitUnavailable, err, "look at the database server, its log, and the name given with --ledger or " + ledgerVar}
+	}
 	if err != nil {
-		return nil, &failure{exitUnavailable, err, "look at the disk and at who owns the folder " + dir}
+		return nil, &failure{exitUnavailable, err, "look at the disk and at who owns the folder " + s.dir}
 	}
 	return l, nil
 }
@@ -43,9 +60,9 @@ func loadKeys(dir string) (*backend.Keys, error) {
 	return keys, err
 }
 
-// withLedger runs fn on the folder's ledger and closes it.
-func withLedger(ctx context.Context, dir string, fn func(*ledger.Ledger) error) error {
-	l, err := openLedger(ctx, dir)
+// withLedger runs fn on the ledger and closes it.
+func withLedger(ctx context.Context, s *shared, fn func(*ledger.Ledger) error) error {
+	l, err := openLedger(ctx, s)
 	if err != nil {
 		return err
 	}

@@ -79,7 +79,7 @@ func newEnrol(s *shared) *cobra.Command {
 	c := &cobra.Command{
 		Use: "enrol --terminal-key FILE", Short: "Register a terminal, or its new key",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return withLedger(c.Context(), s.dir, func(l *ledger.Ledger) error { return e.enrol(c.Context(), l) })
+			return withLedger(c.Context(), s, func(l *ledger.Ledger) error { return e.enrol(c.Context(), l) })
 		},
 	}
 	e.flags(c)
@@ -91,7 +91,7 @@ func newInit(s *shared) *cobra.Command {
 	c := &cobra.Command{
 		Use: "init", Short: "Make a wallet: keys, ledger, demonstration accounts and phones",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return initialise(c.Context(), c.OutOrStdout(), s.dir, e, time.Now())
+			return initialise(c.Context(), c.OutOrStdout(), s, e, time.Now())
 		},
 	}
 	e.flags(c)
@@ -112,7 +112,8 @@ var demonstration = [...]struct {
 
 // initialise fills a folder. The keys come last but for the report: a folder
 // with keys is a whole one, and only a whole one is refused.
-func initialise(ctx context.Context, w io.Writer, dir string, e *enrolment, now time.Time) error {
+func initialise(ctx context.Context, w io.Writer, s *shared, e *enrolment, now time.Time) error {
+	dir := s.dir
 	if _, err := os.Stat(filepath.Join(dir, keysName)); !errors.Is(err, fs.ErrNotExist) {
 		return &failure{exitConfig, fmt.Errorf("there is a wallet in %s", dir), "choose another folder, or remove this one and all its cards with it"}
 	}
@@ -129,13 +130,21 @@ func initialise(ctx context.Context, w io.Writer, dir string, e *enrolment, now 
 	}
 	path := filepath.Join(dir, ledgerName)
 	for _, left := range []string{path, path + "-wal", path + "-shm"} { // of an init that was cut short: its keys are gone
+		if _, file := s.books(); !file {
+			break // a database is for its owner to empty
+		}
 		if err := os.Remove(left); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	l, err := ledger.Open(ctx, path)
+	if _, file := s.books(); file {
+		if err := os.WriteFile(path, nil, 0o600); err != nil { // what openLedger asks for
+			return &failure{exitUnavailable, err, "look at the disk and at who owns the folder " + dir}
+		}
+	}
+	l, err := openLedger(ctx, s)
 	if err != nil {
-		return &failure{exitUnavailable, err, "look at the disk and at who owns the folder " + dir}
+		return err
 	}
 	if err := errors.Join(populate(ctx, l, issuer, dir, e, now), l.Close()); err != nil {
 		return err

@@ -13,7 +13,6 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 	"github.com/rs/zerolog"
 
-	"tapkeeper/uplink/wire"
 	"tapkeeper/wallet/backend"
 )
 
@@ -48,6 +47,7 @@ type handler interface {
 type link struct {
 	broker   broker
 	clientID string
+	filter   string // wire.UpFilter, or a share of it
 	workers  int
 	wallet   handler
 	log      zerolog.Logger
@@ -114,12 +114,12 @@ func (l *link) connection(ctx context.Context, attempt int) error {
 	for range l.workers {
 		work.Go(func() { s.work(ctx) })
 	}
-	token := s.client.Subscribe(wire.UpFilter, qos, nil)
+	token := s.client.Subscribe(l.filter, qos, nil)
 	if err := s.wait(ctx, token, ackTime); err != nil {
 		return fmt.Errorf("subscribe: %w", err)
 	}
-	if sub, ok := token.(*mqtt.SubscribeToken); ok && sub.Result()[wire.UpFilter] == subscribeRefused {
-		return errors.New("the broker does not let the wallet read " + wire.UpFilter)
+	if sub, ok := token.(*mqtt.SubscribeToken); ok && sub.Result()[l.filter] == subscribeRefused {
+		return errors.New("the broker does not let the wallet read " + l.filter)
 	}
 	l.ready()
 	return s.live(ctx)

@@ -11,6 +11,7 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 	"github.com/rs/zerolog"
 
+	"tapkeeper/uplink/wire"
 	"tapkeeper/wallet/backend"
 )
 
@@ -57,7 +58,7 @@ func TestAcknowledgement(t *testing.T) {
 
 // What the library must not do by itself; each of these was seen to lose or reorder messages.
 func TestLibraryKeepsItsHandsOff(t *testing.T) {
-	s := &session{link: &link{broker: broker{nodes: []node{{"b:1", "b"}}}, clientID: "c"}}
+	s := &session{link: &link{broker: broker{nodes: []node{{"b:1", "b"}}}, clientID: "c", filter: wire.UpFilter}}
 	o := s.options(t.Context())
 	if o.AutoReconnect || o.ConnectRetry || !o.CleanSession || !o.AutoAckDisabled || o.ProtocolVersion != 4 || o.WriteTimeout == 0 {
 		t.Errorf("options: %+v", o)
@@ -114,7 +115,7 @@ func TestRunStopsWhileTheBrokerIsAway(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
-		(&link{broker: broker{nodes: []node{{host, ""}}}, clientID: "c", workers: 1, log: zerolog.New(io.Discard), ready: func() {}}).run(ctx)
+		(&link{broker: broker{nodes: []node{{host, ""}}}, clientID: "c", filter: wire.UpFilter, workers: 1, log: zerolog.New(io.Discard), ready: func() {}}).run(ctx)
 		close(done)
 	}()
 	for range 2 {

@@ -19,7 +19,7 @@ func newAccounts(s *shared) *cobra.Command {
 	return &cobra.Command{
 		Use: "accounts", Short: "List the accounts",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return withLedger(c.Context(), s.dir, func(l *ledger.Ledger) error {
+			return withLedger(c.Context(), s, func(l *ledger.Ledger) error {
 				list, err := l.Accounts(c.Context())
 				if err != nil {
 					return err
@@ -62,7 +62,7 @@ func newPayments(s *shared) *cobra.Command {
 	c := &cobra.Command{
 		Use: "payments", Short: "List the payments",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return withLedger(c.Context(), s.dir, func(l *ledger.Ledger) error {
+			return withLedger(c.Context(), s, func(l *ledger.Ledger) error {
 				list, err := l.Payments(c.Context(), merchant, terminal, day)
 				if err != nil {
 					return err
@@ -98,7 +98,7 @@ func newCheck(s *shared) *cobra.Command {
 	return &cobra.Command{
 		Use: "check", Short: "Test whether the books add up",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return withLedger(c.Context(), s.dir, func(l *ledger.Ledger) error { return sound(c.Context(), c.OutOrStdout(), l) })
+			return withLedger(c.Context(), s, func(l *ledger.Ledger) error { return sound(c.Context(), c.OutOrStdout(), l) })
 		},
 	}
 }

@@ -38,8 +38,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // shared are the flags that every verb has.
 type shared struct {
-	dir  string
-	json bool
+	dir    string
+	ledger string
+	json   bool
 }
 
 func newRoot() *cobra.Command {
@@ -59,6 +60,7 @@ func newRoot() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.PersistentFlags().StringVar(&s.dir, "dir", "/var/lib/walletd", "the wallet's folder")
+	root.PersistentFlags().StringVar(&s.ledger, "ledger", "", "postgres://USER@HOST/DATABASE, or $"+ledgerVar+" (default: a file in the folder)")
 	root.PersistentFlags().BoolVar(&s.json, "json", false, "print JSON")
 	root.AddCommand(newInit(s), newEnrol(s), newServe(s), newAccounts(s), newPayments(s), newCheck(s), newConformKit(s))
 	for _, c := range append(root.Commands(), root) {

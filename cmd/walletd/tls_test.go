@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"tapkeeper/uplink/uplinktest"
+	"tapkeeper/uplink/wire"
 )
 
 // New files are taken by the next connection; files that do not fit together, as
@@ -21,12 +22,12 @@ func TestFilesOfTLS(t *testing.T) {
 	b, err := parseBroker(m.WalletURL())
 	must(t, err)
 	v := serving{ca: a.CAFile, cert: id.CertFile, key: id.KeyFile}
-	must(t, v.certificates(b))
+	must(t, v.certificates(b.tls))
 	connects := func() {
 		t.Helper()
 		ctx, cancel := context.WithCancel(t.Context())
 		up := make(chan struct{})
-		l := &link{broker: b, clientID: "w", workers: 1, log: zerolog.New(io.Discard), ready: func() { close(up) }}
+		l := &link{broker: b, clientID: "w", filter: wire.UpFilter, workers: 1, log: zerolog.New(io.Discard), ready: func() { close(up) }}
 		done := make(chan struct{})
 		go func() { defer close(done); l.run(ctx) }()
 		select {
@@ -64,7 +65,7 @@ func TestFilesOfTLS(t *testing.T) {
 	} {
 		other, err := parseBroker(m.WalletURL())
 		must(t, err)
-		if v.certificates(other) == nil {
+		if v.certificates(other.tls) == nil {
 			t.Errorf("%s: passes", name)
 		}
 	}
