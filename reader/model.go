@@ -23,6 +23,7 @@ type Model struct {
 	Firmware    Firmware
 	Setup       [][]byte       // escapes that prepare the reader, once each time that it is plugged in
 	Cues        map[Cue][]Step // what shows an outcome
+	Quirks      []string       // what a technician should know, with the source
 	RelayOffset time.Duration  // what reader, USB and pcscd add to an exchange (scheme 5.7)
 }
 

@@ -107,7 +107,11 @@ func openField(f cardFlags) (reader.Reader, func(), error) {
 		}
 		return r, func() { _ = r.Close() }, nil
 	}
-	service, err := pcsc.New()
+	known, err := models()
+	if err != nil {
+		return nil, nil, err
+	}
+	service, err := pcsc.New(known...)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -63,6 +63,7 @@ network drops and power cuts, and settles them with the wallet.
   tapkeeper recon                    compare the day with the wallet
   tapkeeper status                   the lane at a glance
   tapkeeper card read                what a card or phone says, without paying
+  tapkeeper reader list              find, watch and measure card readers
   tapkeeper decode HEX               the bytes of a tap in words`,
 		Version: version, SilenceErrors: true, SilenceUsage: true,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
@@ -71,7 +72,7 @@ network drops and power cuts, and settles them with the wallet.
 	root.PersistentFlags().StringVar(&s.socket, "socket", socketFromEnvironment(), "the daemon's socket")
 	root.PersistentFlags().BoolVar(&s.json, "json", false, "print JSON")
 	root.AddCommand(newServe(s), newPay(s), newRefund(s), newShow(s), newQueue(s), newRecon(s), newStatus(s), newEvidence(s), newVerify(s),
-		newDecode(s), newCard(s), newWallet(s))
+		newDecode(s), newCard(s), newReader(s), newWallet(s))
 	root.SetHelpCommand(newHelp(root))
 	for _, c := range append(root.Commands(), root) {
 		positional := c.Args

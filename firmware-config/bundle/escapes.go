@@ -80,6 +80,9 @@ func (f profileFile) model(offset time.Duration) reader.Model {
 			Ask: unhex(r.Firmware.Ask), Skip: int(r.Firmware.Skip), Drop: int(r.Firmware.Drop), Form: reader.VersionForm(r.Firmware.Form),
 		},
 	}
+	for _, q := range f.Quirks {
+		m.Quirks = append(m.Quirks, fmt.Sprintf("%s: %s (%s)", q.What, q.Reason, q.Link))
+	}
 	for _, bad := range r.Firmware.Bad {
 		m.Firmware.Bad = append(m.Firmware.Bad, reader.BadFirmware(bad))
 	}
