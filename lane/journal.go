@@ -75,7 +75,7 @@ func journalError(err error) error {
 		return fmt.Errorf("%w: %w", terminal.ErrConflict, err)
 	case errors.Is(err, queue.ErrUnknown):
 		return fmt.Errorf("%w: %w", terminal.ErrUncertain, err)
-	case errors.Is(err, queue.ErrFull), errors.Is(err, queue.ErrClosed):
+	case errors.Is(err, queue.ErrFull), errors.Is(err, queue.ErrDisk), errors.Is(err, queue.ErrClosed):
 		return fmt.Errorf("%w: %w", terminal.ErrStorage, err)
 	}
 	return err

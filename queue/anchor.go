@@ -57,14 +57,17 @@ type anchorFile struct{ *os.File }
 func (f anchorFile) Sync() error { return datasync(f.File) }
 
 // openAnchorFile opens the anchor in dir, or makes a new one where there is no
-// database either.
-func openAnchorFile(dir string, master []byte, used bool) (*os.File, error) {
+// database either, and room says that there is some.
+func openAnchorFile(dir string, master []byte, used bool, room func() error) (*os.File, error) {
 	path := filepath.Join(dir, anchorName)
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) && used {
 		return nil, &DamageError{What: "anchor", Why: "its file is missing, and with it the data key"}
 	}
 	if errors.Is(err, fs.ErrNotExist) {
+		if err := room(); err != nil {
+			return nil, err
+		}
 		all, err := newAnchor(master)
 		if err == nil {
 			// It appears under its name only when all of it is durable: a store

@@ -23,7 +23,7 @@ const (
 // SyncWrites it syncs its value log, too, which holds nothing here, and that
 // is a third of a commit's time. badgerCells.Write syncs the log.
 func databaseOptions(dir string, log Logger) badger.Options {
-	return badger.DefaultOptions(dir).WithLogger(badgerLog{log}).
+	return badger.DefaultOptions(dir).WithLogger(badgerLog{to: log}).
 		WithSyncWrites(false).
 		WithMemTableSize(memTableSize).WithNumMemtables(2).
 		WithValueThreshold(64 << 10).WithValueLogFileSize(8 << 20). // no value of ours reaches the value log
@@ -42,6 +42,7 @@ func databaseOptions(dir string, log Logger) badger.Options {
 type badgerCells struct {
 	db      *badger.DB
 	log     *tail
+	flushes *flushes
 	durable func() error // log.sync; a test puts a lie in its place
 }
 
@@ -66,13 +67,14 @@ func openDatabase(dir string, log Logger) (c *badgerCells, err error) {
 	if err := removeEmpty(dir); err != nil {
 		return nil, fmt.Errorf("remove empty logs: %w", err)
 	}
-	db, err := openBadger(dir, log)
+	flushes := newFlushes(dir)
+	db, err := openBadger(dir, log, flushes)
 	if err != nil {
 		return nil, err
 	}
 	// The heads of the files that it has just made must last as well.
 	err = syncTree(dir)
-	c = &badgerCells{db: db}
+	c = &badgerCells{db: db, flushes: flushes}
 	if err == nil {
 		c.log, err = openTail(dir)
 	}
@@ -106,9 +108,9 @@ func removeEmpty(dir string) error {
 	return nil
 }
 
-func openBadger(dir string, log Logger) (db *badger.DB, err error) {
+func openBadger(dir string, log Logger, f *flushes) (db *badger.DB, err error) {
 	defer rescue(&err)
-	db, err = badger.Open(databaseOptions(dir, log))
+	db, err = badger.Open(databaseOptions(dir, log).WithLogger(badgerLog{log, f.hear}))
 	switch {
 	case err == nil:
 		return db, nil
@@ -143,7 +145,10 @@ func (c *badgerCells) Write(batch []cell) (err error) {
 }
 
 // Close ends Badger.
-func (c *badgerCells) Close() error { return errors.Join(closeBadger(c.db), c.log.close()) }
+func (c *badgerCells) Close() error {
+	c.flushes.close() // it tries at once, for the last times
+	return errors.Join(closeBadger(c.db), c.log.close())
+}
 
 // closePatience is how long Badger may take to close. It writes its tables anew
 // until that succeeds, which on a disk that takes nothing is never. All that was
@@ -230,7 +235,10 @@ func rescue(err *error) {
 }
 
 // badgerLog passes on what an operator may have to act on.
-type badgerLog struct{ to Logger }
+type badgerLog struct {
+	to   Logger
+	hear func(text string) // if any; it is told all of it
+}
 
 func (l badgerLog) Errorf(f string, a ...any)   { l.warn(f, a) }
 func (l badgerLog) Warningf(f string, a ...any) { l.warn(f, a) }
@@ -238,7 +246,11 @@ func (l badgerLog) Infof(string, ...any)        {}
 func (l badgerLog) Debugf(string, ...any)       {}
 
 func (l badgerLog) warn(f string, a []any) {
+	text := firstLine(fmt.Sprintf(f, a...))
 	if l.to != nil {
-		l.to.Warn("database: " + firstLine(fmt.Sprintf(f, a...)))
+		l.to.Warn("database: " + text)
+	}
+	if l.hear != nil {
+		l.hear(text)
 	}
 }

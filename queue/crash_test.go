@@ -75,6 +75,43 @@ func childWorkload() {
 	select {}
 }
 
+// lie makes a store acknowledge before its bytes are on the disk: the planted
+// faults that a test of power cuts must find. "log" syncs a batch when the next
+// one is written, "anchor" likewise the anchor.
+func lie(s *Store, how string) {
+	c, _ := s.cells.(*badgerCells)
+	switch how {
+	case "":
+	case "log":
+		sync := c.durable
+		c.durable = func() error { return nil }
+		var write func([]cell) error
+		write = hook(s, func(batch []cell) error { return errors.Join(sync(), write(batch)) })
+	case "anchor":
+		s.anchor.pages = &latePages{pages: s.anchor.pages}
+	default:
+		panic("no lie of the name " + how)
+	}
+}
+
+// latePages syncs what was written before the last write.
+type latePages struct {
+	pages
+	due bool
+}
+
+func (p *latePages) WriteAt(b []byte, at int64) (int, error) {
+	if p.due {
+		if err := p.pages.Sync(); err != nil {
+			return 0, err
+		}
+	}
+	p.due = true
+	return p.pages.WriteAt(b, at)
+}
+
+func (p *latePages) Sync() error { return nil }
+
 // TestCrash kills the workload at seeded moments, over and over on one store,
 // and then holds the store against what was acknowledged. A kill loses nothing
 // of the page cache: this proves the order of our steps, not the disk's.

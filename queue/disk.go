@@ -19,6 +19,9 @@ const lockName = "lock"
 // process leaves no lock behind.
 func lockDir(dir string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	if errors.Is(err, syscall.EROFS) {
+		return nil, fmt.Errorf("%w: open the lock: %w", ErrDisk, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open the lock: %w", err)
 	}
@@ -38,7 +41,20 @@ func freeBytes(dir string) (uint64, error) {
 	if err := syscall.Statfs(dir, &st); err != nil {
 		return 0, fmt.Errorf("ask for free space: %w", err)
 	}
+	if readOnly(&st) {
+		return 0, fmt.Errorf("%w: it is mounted read-only", ErrDisk)
+	}
 	return uint64(st.Bavail) * uint64(st.Bsize), nil
+}
+
+// touch asks a file system whether it takes a write, where the lock is: one that
+// turned read-only after an error of its own says so to whoever writes, and to
+// nobody else. That it is full is for others to say.
+func touch(lock *os.File) error {
+	if _, err := lock.WriteAt([]byte{0}, 0); err != nil && !errors.Is(err, syscall.ENOSPC) {
+		return fmt.Errorf("%w: %w", ErrDisk, err)
+	}
+	return nil
 }
 
 // writeWhole makes a file appear under its name with all its bytes, durable.

@@ -16,6 +16,12 @@ func reserveBytes(f *os.File, size int64) error {
 	return uninterrupted(func() error { return syscall.Fallocate(int(f.Fd()), 0, 0, size) })
 }
 
+// readOnly says whether a file system is mounted so.
+func readOnly(st *syscall.Statfs_t) bool {
+	const flag = 1 // ST_RDONLY of statfs(2)
+	return st.Flags&flag != 0
+}
+
 // uninterrupted calls again after a signal, as package os does: some file
 // systems let one through, and it says nothing about the disk.
 func uninterrupted(call func() error) error {

@@ -2,7 +2,10 @@
 
 package queue
 
-import "os"
+import (
+	"os"
+	"syscall"
+)
 
 // datasync makes the bytes of a file durable.
 func datasync(f *os.File) error { return f.Sync() }
@@ -12,3 +15,6 @@ func reserveBytes(f *os.File, size int64) error {
 	_, err := f.WriteAt(make([]byte, size), 0)
 	return err
 }
+
+// readOnly is found out by writing.
+func readOnly(*syscall.Statfs_t) bool { return false }

@@ -14,6 +14,9 @@ var (
 	ErrVersion = errors.New("the journal was written by another version of tapkeeper")
 	// ErrFull: too little free space; nothing was written.
 	ErrFull = errors.New("too little free space for the journal")
+	// ErrDisk: the disk is read-only, or takes no tables; nothing was written. What
+	// is there can be read, and commits are taken again when the disk takes them.
+	ErrDisk = errors.New("the journal's disk takes nothing")
 	// ErrConflict: a guard did not hold, or an entry was not where the commit
 	// supposes it; nothing was written. The error is a *ConflictError.
 	ErrConflict = errors.New("the journal has changed")

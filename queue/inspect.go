@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 )
 
+// copyName is the directory, in the store's own, that holds the copy.
+const copyName = "verify"
+
 // Inspect verifies the store in o.Dir without touching it: it copies the files
 // beside them, opens the copy, and removes it. Opening a store writes, and Badger
 // cuts a damaged log where it stops making sense; evidence must outlive the
@@ -25,13 +28,18 @@ func Inspect(o Options) (report Report, err error) {
 		return Report{}, err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	copied, err := os.MkdirTemp(filepath.Dir(filepath.Clean(o.Dir)), "verify-")
-	if err != nil {
-		return Report{}, fmt.Errorf("make room for a copy: %w", err)
+	// Whoever holds the lock knows that a copy which is there was left by a process
+	// that was killed; Open removes it as well.
+	copied := filepath.Join(o.Dir, copyName)
+	if err := os.RemoveAll(copied); err != nil {
+		return Report{}, fmt.Errorf("remove an earlier copy: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(copied)) }()
 	if err := roomForCopy(o.Dir); err != nil {
 		return Report{}, err
+	}
+	if err := os.Mkdir(copied, 0o700); err != nil {
+		return Report{}, fmt.Errorf("make room for a copy: %w", err)
 	}
 	for _, part := range []string{".", databaseName} {
 		if err := copyFiles(filepath.Join(o.Dir, part), filepath.Join(copied, part)); err != nil {

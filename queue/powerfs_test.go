@@ -4,7 +4,6 @@ package queue
 
 import (
 	"bufio"
-	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -22,43 +21,6 @@ var (
 	powerSeed = flag.Uint64("power.seed", 20261124, "seed of the cuts of TestPowerLoss")
 	powerCuts = flag.Int("power.cuts", 20, "how often TestPowerLoss takes the power away")
 )
-
-// lie makes a store acknowledge before its bytes are on the disk: the planted
-// faults that a test of power cuts must find. "log" syncs a batch when the next
-// one is written, "anchor" likewise the anchor.
-func lie(s *Store, how string) {
-	c, _ := s.cells.(*badgerCells)
-	switch how {
-	case "":
-	case "log":
-		sync := c.durable
-		c.durable = func() error { return nil }
-		var write func([]cell) error
-		write = hook(s, func(batch []cell) error { return errors.Join(sync(), write(batch)) })
-	case "anchor":
-		s.anchor.pages = &latePages{pages: s.anchor.pages}
-	default:
-		panic("no lie of the name " + how)
-	}
-}
-
-// latePages syncs what was written before the last write.
-type latePages struct {
-	pages
-	due bool
-}
-
-func (p *latePages) WriteAt(b []byte, at int64) (int, error) {
-	if p.due {
-		if err := p.pages.Sync(); err != nil {
-			return 0, err
-		}
-	}
-	p.due = true
-	return p.pages.WriteAt(b, at)
-}
-
-func (p *latePages) Sync() error { return nil }
 
 // powered is a journal on a disk from which the power is taken, over and over.
 type powered struct {

@@ -26,6 +26,8 @@ type Options struct {
 	// Logger gets what Badger has to say (warnings and errors) and what Open
 	// has mended. None: silence.
 	Logger Logger
+
+	free func(dir string) (uint64, error) // of tests: how much room there is
 }
 
 // Logger is the part of a logger that a store uses. Messages hold no keys,

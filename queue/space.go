@@ -39,6 +39,7 @@ type Disk struct {
 	Free    uint64 // bytes that the journal may still take
 	Need    uint64 // below this nothing new is taken
 	Full    bool   // nothing new is taken now
+	Why     error  // ErrDisk, and Full, when it is not for want of room
 	Ballast bool   // the reserve is set aside; it is given up to settle what is left
 }
 
@@ -46,6 +47,8 @@ type Disk struct {
 type space struct {
 	dir, database string
 	free          func(dir string) (uint64, error)
+	reserve       func(f *os.File, size int64) error
+	takes         []func() error // each says why the disk takes nothing, if it takes nothing
 
 	mu       sync.Mutex
 	tables   uint64    // bytes of Badger's tables
@@ -54,7 +57,7 @@ type space struct {
 }
 
 func newSpace(dir, database string) (*space, error) {
-	p := &space{dir: dir, database: database, free: freeBytes}
+	p := &space{dir: dir, database: database, free: freeBytes, reserve: reserveBytes}
 	info, err := os.Stat(filepath.Join(dir, ballastName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return p, nil
@@ -71,6 +74,11 @@ func newSpace(dir, database string) (*space, error) {
 func (p *space) admit(ends bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for _, takes := range p.takes {
+		if err := takes(); err != nil {
+			return err
+		}
+	}
 	d, reserve, err := p.measure()
 	if err != nil {
 		return err
@@ -100,7 +108,15 @@ func (p *space) admit(ends bool) error {
 func (p *space) state() (Disk, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for _, takes := range p.takes {
+		if err := takes(); err != nil {
+			return Disk{Full: true, Why: err}, nil
+		}
+	}
 	d, _, err := p.measure()
+	if errors.Is(err, ErrDisk) {
+		return Disk{Full: true, Why: err}, nil
+	}
 	return d, err
 }
 
@@ -123,13 +139,15 @@ func (p *space) measure() (d Disk, reserve uint64, err error) {
 
 // measureTables looks again when the directory has changed.
 func (p *space) measureTables() error {
-	at, err := modified(p.database)
+	at, settled, err := modified(p.database)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && at.Equal(p.tablesAt) {
 		return nil
 	}
 	if err == nil {
 		p.tables, err = tableBytes(p.database)
-		p.tablesAt = at
+	}
+	if p.tablesAt = at; !settled || err != nil {
+		p.tablesAt = time.Time{}
 	}
 	return err
 }
@@ -148,11 +166,25 @@ func (p *space) takeBallast(size uint64) error {
 	if err != nil {
 		return fmt.Errorf("make the ballast: %w", err)
 	}
-	err = errors.Join(reserveBytes(f, int64(size)), f.Close())
-	if err != nil {
+	err = p.reserve(f, int64(size))
+	if errors.Is(err, errors.ErrUnsupported) { // ENOSYS and EOPNOTSUPP: not by this file system
+		err = fill(f, int64(size))
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
 		return errors.Join(fmt.Errorf("%w: make the ballast: %w", ErrFull, err), p.giveUp())
 	}
 	p.ballast = size
+	return nil
+}
+
+// fill sets room aside by writing it.
+func fill(f *os.File, size int64) error {
+	zeros := make([]byte, 1<<20)
+	for at := int64(0); at < size; at += int64(len(zeros)) {
+		if _, err := f.WriteAt(zeros[:min(size-at, int64(len(zeros)))], at); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -85,20 +85,28 @@ func (s *Store) open(o Options) error {
 	if s.space, err = newSpace(o.Dir, database); err != nil {
 		return err
 	}
-	if err := s.space.admit(true); err != nil {
-		return err
+	if o.free != nil {
+		s.space.free = o.free
 	}
+	s.space.takes = append(s.space.takes, func() error { return touch(lock) })
 	used, err := holdsDatabase(database)
 	if err != nil {
 		return err
 	}
-	file, err := openAnchorFile(o.Dir, o.Master, used)
+	file, err := openAnchorFile(o.Dir, o.Master, used, func() error { return s.space.admit(true) })
 	if err != nil {
 		return err
 	}
 	s.close = append(s.close, file.Close)
 	a, err := loadAnchor(anchorFile{file}, o.Master)
 	if err != nil {
+		return err
+	}
+	// From here on the store is ours to change: its version and key are known.
+	if err := os.RemoveAll(filepath.Join(o.Dir, copyName)); err != nil {
+		return fmt.Errorf("remove the copy that an inspection has left: %w", err)
+	}
+	if err := s.space.admit(true); err != nil {
 		return err
 	}
 	if !used && a.head.Seq > 0 {
@@ -109,6 +117,7 @@ func (s *Store) open(o Options) error {
 		return err
 	}
 	s.close = append(s.close, db.Close)
+	s.space.takes = append(s.space.takes, db.flushes.check)
 	return s.start(db, a)
 }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -81,22 +82,29 @@ func logPath(dir string, number int) string {
 	return filepath.Join(dir, fmt.Sprintf("%05d.mem", number))
 }
 
-// openTail finds the log that an open database writes to.
-func openTail(dir string) (*tail, error) {
+// logNumbers returns the numbers of Badger's logs, the lowest first.
+func logNumbers(dir string) (numbers []int, err error) {
 	files, err := os.ReadDir(dir) // not Glob: dir may hold its special characters
-	if err != nil {
-		return nil, err
-	}
-	t := &tail{dir: dir, number: -1}
 	for _, f := range files {
 		name, isLog := strings.CutSuffix(f.Name(), ".mem")
 		if n, err := strconv.Atoi(name); isLog && err == nil {
-			t.number = max(t.number, n)
+			numbers = append(numbers, n)
 		}
 	}
-	if t.number < 0 {
+	slices.Sort(numbers)
+	return numbers, err
+}
+
+// openTail finds the log that an open database writes to.
+func openTail(dir string) (*tail, error) {
+	logs, err := logNumbers(dir)
+	if err != nil {
+		return nil, err
+	}
+	if len(logs) == 0 {
 		return nil, errors.New("the database has no log")
 	}
+	t := &tail{dir: dir, number: logs[len(logs)-1]}
 	var first [64]byte
 	f, err := os.OpenFile(logPath(dir, t.number), os.O_RDWR, 0)
 	if err != nil {
@@ -140,14 +148,16 @@ func (t *tail) sync() error {
 
 // syncNames makes the names of new files durable; Badger does not.
 func (t *tail) syncNames() error {
-	at, err := modified(t.dir)
+	at, settled, err := modified(t.dir)
 	if err != nil || at.Equal(t.namesAt) {
 		return err
 	}
 	if err := syncPath(t.dir); err != nil {
 		return fmt.Errorf("sync the database's directory: %w", err)
 	}
-	t.namesAt = at
+	if settled {
+		t.namesAt = at
+	}
 	return nil
 }
 
@@ -158,10 +168,26 @@ func (t *tail) close() error {
 	return t.file.Close()
 }
 
-func modified(dir string) (time.Time, error) {
+// Steps of a file system's clock: a directory that changes twice within one has the
+// time of the first change. Linux has steps of up to 10 ms; a time in whole seconds
+// is of a file system that has no finer ones.
+const (
+	fineStep   = 20 * time.Millisecond
+	coarseStep = 2 * time.Second
+)
+
+// modified says when a directory was changed, and whether another change from now
+// on must show another time.
+func modified(dir string) (at time.Time, settled bool, err error) {
+	now := time.Now() // before: a change in between is not settled
 	info, err := os.Stat(dir)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("look at the database's directory: %w", err)
+		return time.Time{}, false, fmt.Errorf("look at the database's directory: %w", err)
 	}
-	return info.ModTime(), nil
+	at = info.ModTime()
+	step := fineStep
+	if at.Nanosecond() == 0 {
+		step = coarseStep
+	}
+	return at, now.Sub(at).Abs() > step, nil
 }

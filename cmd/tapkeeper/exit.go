@@ -119,6 +119,8 @@ func classifyPart(p *lane.PartError) *failure {
 		return &failure{exitConfig, p, "keys.journal_master must name the key that this journal was made with"}
 	case errors.Is(p, queue.ErrFull):
 		return &failure{exitUnavailable, p, "free disk space where data_dir is; nothing was lost"}
+	case errors.Is(p, queue.ErrDisk):
+		return &failure{exitUnavailable, p, "data_dir must be on a disk that takes writes; the kernel's log says why it does not (dmesg); nothing was lost"}
 	}
 	return &failure{exitUnavailable, p, "see to the part named; what was told as stored or paid is on the disk"}
 }

@@ -29,6 +29,7 @@ func TestClassify(t *testing.T) {
 		hint   string
 	}{
 		{part(queue.ErrFull), exitUnavailable, "free disk space"},
+		{part(queue.ErrDisk), exitUnavailable, "takes writes"},
 		{part(queue.ErrLocked), exitTryAgain, "another daemon"},
 		{part(queue.ErrKey), exitConfig, "journal_master"},
 		{part(&queue.DamageError{What: "event"}), exitUnexpected, "copy data_dir"},
