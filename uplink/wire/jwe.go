@@ -1,10 +1,16 @@
 package wire
 
 import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/json"
@@ -20,6 +26,14 @@ type jweHeader struct {
 	Issuer     string          `json:"iss"`
 	Subject    string          `json:"sub"`
 	Ephemeral  json.RawMessage `json:"epk"`
+}
+
+// epk is the ephemeral key (RFC 7518, 6.2.1).
+type epk struct {
+	KeyType string `json:"kty"`
+	Curve   string `json:"crv"`
+	X       Base64 `json:"x"`
+	Y       Base64 `json:"y"`
 }
 
 // sealRecord encrypts a record of the payment to the wallet. Its randomness is
@@ -56,23 +70,70 @@ func openRecord(k DecryptionKey, from Address, payment ID, compact string) (Reco
 	if err := json.Unmarshal(part[0], &h); err != nil {
 		return Record{}, fmt.Errorf("record: header: %w", err)
 	}
-	if h.KeyID != KeyID(k.Public()) {
+	if h.Algorithm != string(jose.ECDH_ES) || h.Encryption != string(jose.A256GCM) {
+		return Record{}, errors.New("record: not ECDH-ES with A256GCM")
+	}
+	if h.KeyID != k.kid {
 		return Record{}, errors.New("record: sealed to another key")
 	}
 	if h.Issuer != from.String() || h.Subject != payment.String() {
 		return Record{}, errors.New("record: sealed for another message")
 	}
-	jwe, err := jose.ParseEncryptedCompact(compact,
-		[]jose.KeyAlgorithm{jose.ECDH_ES}, []jose.ContentEncryption{jose.A256GCM})
+	key, err := k.agree(h.Ephemeral)
 	if err != nil {
 		return Record{}, fmt.Errorf("record: %w", err)
 	}
-	plain, err := jwe.Decrypt(k.private())
+	iv, sealed, tag := part[2], part[3], part[4]
+	if len(part[1]) != 0 || len(iv) != gcmNonce || len(tag) != gcmTag || len(sealed) == 0 || len(sealed) > MaxRecord {
+		return Record{}, errors.New("record: empty, too large, or with a key of its own")
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return Record{}, fmt.Errorf("record: %w", err)
+	}
+	gcm, err := cipher.NewGCM(block)
+	if err != nil {
+		return Record{}, fmt.Errorf("record: %w", err)
+	}
+	header, _, _ := strings.Cut(compact, ".")
+	plain, err := gcm.Open(nil, iv, append(sealed, tag...), []byte(header))
 	if err != nil {
 		return Record{}, errors.New("record: cannot be decrypted")
 	}
-	if len(plain) == 0 || len(plain) > MaxRecord {
-		return Record{}, errors.New("record: empty or too large")
-	}
 	return NewRecord(plain), nil
 }
+
+const gcmNonce, gcmTag = 12, 16
+
+// agree derives the content key from an ephemeral key: RFC 7518, 4.6.2, with the
+// standard library alone, for the same reason as newSigner.
+func (k DecryptionKey) agree(ephemeral []byte) ([]byte, error) {
+	if k.private == nil {
+		return nil, errors.New("decryption key: missing")
+	}
+	var e epk
+	if err := onlyFields(ephemeral, "kty", "crv", "x", "y"); err != nil {
+		return nil, fmt.Errorf("epk: %w", err)
+	}
+	if err := json.Unmarshal(ephemeral, &e); err != nil {
+		return nil, fmt.Errorf("epk: %w", err)
+	}
+	const coordinate = 32
+	if e.KeyType != "EC" || e.Curve != "P-256" || len(e.X) != coordinate || len(e.Y) != coordinate {
+		return nil, errors.New("epk: not a point of P-256")
+	}
+	// NewPublicKey refuses a point that is not on the curve.
+	public, err := ecdh.P256().NewPublicKey(slices.Concat([]byte{4}, e.X, e.Y))
+	if err != nil {
+		return nil, errors.New("epk: not a point of P-256")
+	}
+	z, err := k.private().ECDH(public)
+	if err != nil {
+		return nil, errors.New("epk: no agreement")
+	}
+	key := sha256.Sum256(slices.Concat([]byte{0, 0, 0, 1}, z, otherInfo))
+	return key[:], nil
+}
+
+// otherInfo is the algorithm, no party information, and 256 bits.
+var otherInfo = []byte("\x00\x00\x00\x07A256GCM\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00")

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"crypto"
+	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -35,23 +36,26 @@ func (k SigningKey) Public() ed25519.PublicKey {
 func (k SigningKey) Format(f fmt.State, _ rune) { fmt.Fprint(f, "[signing key]") }
 
 // DecryptionKey is a private P-256 key. It never prints.
-type DecryptionKey struct{ private func() *ecdsa.PrivateKey }
+type DecryptionKey struct {
+	private func() *ecdh.PrivateKey
+	public  *ecdsa.PublicKey
+	kid     string
+}
 
 // NewDecryptionKey wraps a private key.
 func NewDecryptionKey(k *ecdsa.PrivateKey) (DecryptionKey, error) {
 	if k == nil || k.Curve != elliptic.P256() {
 		return DecryptionKey{}, errors.New("decryption key: not on P-256")
 	}
-	return DecryptionKey{func() *ecdsa.PrivateKey { return k }}, nil
+	agree, err := k.ECDH()
+	if err != nil {
+		return DecryptionKey{}, fmt.Errorf("decryption key: %w", err)
+	}
+	return DecryptionKey{func() *ecdh.PrivateKey { return agree }, &k.PublicKey, KeyID(&k.PublicKey)}, nil
 }
 
 // Public is the key that terminals seal to; nil of a zero DecryptionKey.
-func (k DecryptionKey) Public() *ecdsa.PublicKey {
-	if k.private == nil {
-		return nil
-	}
-	return &k.private().PublicKey
-}
+func (k DecryptionKey) Public() *ecdsa.PublicKey { return k.public }
 
 // Format keeps the key out of every fmt verb.
 func (k DecryptionKey) Format(f fmt.State, _ rune) { fmt.Fprint(f, "[decryption key]") }
