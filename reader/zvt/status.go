@@ -24,8 +24,6 @@ type Status struct {
 	Reading     string   // "stripe", "chip" or "contactless"; "" when not said
 	Verified    string   // how the payer was verified; "" when not said
 	Totals      []Totals // of an end of day
-
-	Reversed bool // the payment that is told of was reversed since
 }
 
 // Totals of one kind of cards.

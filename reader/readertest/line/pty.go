@@ -132,6 +132,12 @@ func (p *PTY) unplug() {
 	}
 }
 
+// Cut pulls the cable and puts it in again.
+func (p *PTY) Cut() {
+	p.Unplug()
+	_ = p.Plug() // without it the line stays cut, as the host then sees
+}
+
 // Close ends the line for good, and a Read with io.EOF.
 func (p *PTY) Close() error {
 	p.mu.Lock()

@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// TCP is a line whose host connects to an address, one host at a time. Its device does not see hosts come and go.
+// TCP is a line whose host connects to an address, one host at a time.
 type TCP struct {
 	listener net.Listener
 
@@ -26,18 +26,17 @@ func ListenTCP(address string) (*TCP, error) {
 // Addr is where a host connects to.
 func (t *TCP) Addr() string { return t.listener.Addr().String() }
 
-// Read waits for bytes of the host, also while there is none.
+// Read waits for bytes of the host, also while there is none. ErrUnplugged says that a host has gone.
 func (t *TCP) Read(b []byte) (int, error) {
-	for {
-		conn, err := t.host()
-		if err != nil {
-			return 0, io.EOF
-		}
-		if n, err := conn.Read(b); n > 0 || err == nil {
-			return n, nil
-		}
-		t.Cut()
+	conn, err := t.host()
+	if err != nil {
+		return 0, io.EOF
 	}
+	if n, err := conn.Read(b); n > 0 || err == nil {
+		return n, nil
+	}
+	t.Cut()
+	return 0, ErrUnplugged
 }
 
 // host is the connection of the moment, or the next one.
