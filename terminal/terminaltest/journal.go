@@ -174,6 +174,13 @@ func (j *Journal) find(id string) int {
 	return slices.IndexFunc(j.entries, func(e Entry) bool { return e.ID == id })
 }
 
+// Size is how long a record's value is.
+func (j *Journal) Size(kind, key string) int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.records[kind+"\x00"+key])
+}
+
 // Outbox lists the entries, oldest first.
 func (j *Journal) Outbox() []Entry {
 	j.mu.Lock()
