@@ -51,8 +51,19 @@ var _ uplink.Outbox = outbox{}
 
 func (o outbox) Changed() <-chan struct{} { return o.store.Changed() }
 
-func (o outbox) Waiting(limit int) ([]uplink.Entry, error) {
-	stored, err := o.store.Waiting(limit)
+func (o outbox) Sent(ids []wire.ID) {
+	names := make([]string, len(ids))
+	for i, id := range ids {
+		names[i] = id.String()
+	}
+	o.store.Sent(names...)
+}
+
+func (o outbox) Waiting(limit int, known func(wire.ID) bool) ([]uplink.Entry, error) {
+	stored, err := o.store.WaitingBut(limit, func(name string) bool {
+		id, err := wire.ParseID(name)
+		return err == nil && known(id)
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -22,28 +22,33 @@ type Entry struct {
 // Outbox is what Forward empties. An entry leaves it when its receipt was
 // handled, never because it was sent.
 type Outbox interface {
-	// Waiting gives up to limit entries, oldest first.
-	Waiting(limit int) ([]Entry, error)
+	// Waiting gives up to limit entries, the most urgent first, then the oldest.
+	// Those that known names may come without Kind and Body.
+	Waiting(limit int, known func(wire.ID) bool) ([]Entry, error)
+	// Sent is told which entries were handed to the broker, each time.
+	Sent(ids []wire.ID)
 	// Changed gives a channel that is closed, or receives, at the next change
 	// after the call.
 	Changed() <-chan struct{}
 }
 
 // Forward sends the waiting entries until ctx is done, and then returns nil. It
-// keeps a window of 32 in flight and repeats each, with a growing delay and at
+// keeps a window of 64 in flight and repeats each, with a growing delay and at
 // once on a new connection, until it has left the outbox. It fails only if the
 // outbox cannot be read.
 func (l *Link) Forward(ctx context.Context, box Outbox) error {
 	p := newPlanner(l.cfg.Timing, l.jitter)
+	sight := sight{}
 	var expected map[wire.ID]*question
 	defer func() { l.expect(expected, nil) }()
 	for {
 		changed := box.Changed()
 		view := l.view()
-		entries, err := box.Waiting(p.reach)
+		entries, err := box.Waiting(p.reach, sight.has)
 		if err != nil {
 			return fmt.Errorf("forward: read the outbox: %w", err)
 		}
+		sight = sight.next(entries)
 		expected = l.expect(expected, entries)
 		p.keep(entries)
 		p.hurry(view.hurries)
@@ -53,6 +58,7 @@ func (l *Link) Forward(ctx context.Context, box Outbox) error {
 			due, wake = p.plan(time.Now(), entries, view.session.number, view.heard)
 			if len(due) > 0 {
 				l.sendAll(ctx, view.session, due)
+				box.Sent(idsOf(due))
 				wake = 0
 			}
 		}
@@ -69,6 +75,43 @@ func (l *Link) Forward(ctx context.Context, box Outbox) error {
 			return nil
 		}
 	}
+}
+
+// maxSight bounds the bytes of bodies that are kept for a next time; those of the
+// entries beyond are read again.
+const maxSight = 4 << 20
+
+// sight has the entries read last, so that each is read from the disk once.
+type sight map[wire.ID]Entry
+
+func (s sight) has(id wire.ID) bool {
+	_, ok := s[id]
+	return ok
+}
+
+// next completes the entries just read and keeps them in place of the last.
+func (s sight) next(entries []Entry) sight {
+	now := make(sight, len(entries))
+	size := 0
+	for i := range entries {
+		if e := &entries[i]; e.Body == nil {
+			if old, ok := s[e.ID]; ok {
+				*e = old
+			}
+		}
+		if size += len(entries[i].Body); size <= maxSight {
+			now[entries[i].ID] = entries[i]
+		}
+	}
+	return now
+}
+
+func idsOf(entries []Entry) []wire.ID {
+	ids := make([]wire.ID, len(entries))
+	for i := range entries {
+		ids[i] = entries[i].ID
+	}
+	return ids
 }
 
 type view struct {

@@ -16,6 +16,7 @@ import (
 	"tapkeeper/uplink"
 	"tapkeeper/uplink/uplinktest"
 	"tapkeeper/uplink/wire"
+	"tapkeeper/uplink/wire/wiretest"
 )
 
 var address = wire.Address{Merchant: "noodle-bar", Terminal: "till-1"}
@@ -80,10 +81,11 @@ type desk struct {
 	order  []wire.ID       // first arrivals
 	states []wire.State
 	silent func(*wire.Message) bool // no answer to these
+	schema func(topic string, payload []byte)
 }
 
 func newDesk(t *testing.T, w *wire.Wallet) *desk {
-	return &desk{t: t, wallet: w, seen: map[wire.ID]int{}}
+	return &desk{t: t, wallet: w, seen: map[wire.ID]int{}, schema: wiretest.Watch(t)}
 }
 
 func (d *desk) handle(topic string, payload []byte) []uplinktest.Publication {
@@ -94,6 +96,10 @@ func (d *desk) handle(topic string, payload []byte) []uplinktest.Publication {
 	var out []uplinktest.Publication
 	for _, m := range messages {
 		out = append(out, d.handleOne(topic, m)...)
+	}
+	d.schema(topic, payload)
+	for _, p := range out {
+		d.schema(p.Topic, p.Payload)
 	}
 	return out
 }
@@ -151,11 +157,19 @@ type box struct {
 
 func newBox() *box { return &box{changed: make(chan struct{})} }
 
-func (b *box) Waiting(limit int) ([]uplink.Entry, error) {
+func (b *box) Waiting(limit int, known func(wire.ID) bool) ([]uplink.Entry, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return append([]uplink.Entry(nil), b.entries[:min(limit, len(b.entries))]...), nil
+	out := append([]uplink.Entry(nil), b.entries[:min(limit, len(b.entries))]...)
+	for i := range out {
+		if known(out[i].ID) {
+			out[i].Kind, out[i].Body = "", nil
+		}
+	}
+	return out, nil
 }
+
+func (b *box) Sent([]wire.ID) {}
 
 func (b *box) Changed() <-chan struct{} {
 	b.mu.Lock()

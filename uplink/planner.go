@@ -8,12 +8,13 @@ import (
 
 const (
 	// window is how many entries may be in flight: enough for the round trip of
-	// a mobile network, far below the 65535 that the library would take.
-	window = 32
+	// a mobile network, far below the 65535 that the library would take. It is
+	// filled again when half of it is free, so that messages share publications.
+	window = 64
 	// lookAhead is how many entries are read at a time, maxReach the most: it
 	// doubles while those read leave the window empty, so that neither a long
 	// group nor unanswered entries hide the ones behind them.
-	lookAhead = 4 * window
+	lookAhead = 2 * window
 	maxReach  = 1 << 16
 	// slotCheck is how often a full window looks for a free slot.
 	slotCheck = time.Second
@@ -85,6 +86,8 @@ func (p *planner) plan(now time.Time, waiting []Entry, session uint64, heard tim
 		}
 	}
 	wake = time.Hour
+	narrow := held > window/2 // wait for more room: with little to send there is some
+	withheld := false
 	groups := map[string]bool{}
 	for _, e := range waiting {
 		if groups[e.Group] {
@@ -97,8 +100,8 @@ func (p *planner) plan(now time.Time, waiting []Entry, session uint64, heard tim
 			continue
 		}
 		if f == nil || !p.holds(f, now, heard) {
-			if held >= window {
-				wake = min(wake, slotCheck)
+			if held >= window || narrow && len(waiting) > window {
+				wake, withheld = min(wake, slotCheck), true
 				continue
 			}
 			held++
@@ -106,16 +109,16 @@ func (p *planner) plan(now time.Time, waiting []Entry, session uint64, heard tim
 		p.send(e.ID, now)
 		due = append(due, e)
 	}
-	return due, p.look(len(waiting), held, wake)
+	return due, p.look(len(waiting), withheld, wake)
 }
 
 // look decides how far to read next time. The reach never shrinks below a flight:
 // one out of sight would seem to have left.
-func (p *planner) look(read, held int, wake time.Duration) time.Duration {
+func (p *planner) look(read int, withheld bool, wake time.Duration) time.Duration {
 	switch {
 	case read < lookAhead:
 		p.reach = lookAhead
-	case read >= p.reach && held < window && p.reach < maxReach:
+	case read >= p.reach && !withheld && p.reach < maxReach:
 		p.reach *= 2
 		return 0
 	}

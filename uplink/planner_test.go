@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 
@@ -67,7 +68,7 @@ func TestPlanWindow(t *testing.T) {
 	p := newPlanner(plainTiming(), asIs)
 	t0 := time.Unix(1000, 0)
 	var box []Entry
-	for n := range 100 {
+	for n := range 200 {
 		box = append(box, entry(n, fmt.Sprint(n)))
 	}
 	due, wake := p.plan(t0, box, 1, time.Time{})
@@ -83,6 +84,32 @@ func TestPlanWindow(t *testing.T) {
 	due, _ = p.plan(t0.Add(12*time.Second), box, 1, t0.Add(11*time.Second))
 	if len(due) != window || due[0].ID != box[window].ID {
 		t.Fatalf("a wallet that answers others is sent %d, first %v", len(due), due[0].ID)
+	}
+}
+
+// A full window is filled again when half of it is free, so that messages share
+// publications; a last few do not wait for it.
+func TestPlanFillsByHalves(t *testing.T) {
+	p := newPlanner(plainTiming(), asIs)
+	t0 := time.Unix(1000, 0)
+	var box []Entry
+	for n := range 200 {
+		box = append(box, entry(n, fmt.Sprint(n)))
+	}
+	p.plan(t0, box, 1, time.Time{})
+	for left, want := range map[int]int{1: 0, window/2 - 1: 0, window / 2: window / 2} {
+		p := *p
+		p.flights = maps.Clone(p.flights)
+		rest := box[left:]
+		p.keep(rest)
+		if due, _ := p.plan(t0, rest[:p.reach], 1, t0); len(due) != want || p.reach != lookAhead {
+			t.Errorf("%d left: sends %d, want %d; reads %d", left, len(due), want, p.reach)
+		}
+	}
+	few := box[:window]
+	p.keep(few[2:])
+	if due, _ := p.plan(t0, append(few[2:window:window], entry(999, "new")), 1, t0); len(due) != 1 {
+		t.Errorf("the last waits: sends %d", len(due))
 	}
 }
 

@@ -2,11 +2,8 @@ package endtoend_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -95,7 +92,7 @@ func open(t *testing.T, b broker) *site {
 	must(t, backend.SaveKeys(s.Path("keys.json"), s.Keys()))
 	a := uplinktest.NewAuthority(t)
 	s.nodes = b(t, a)
-	s.startWallet(a)
+	s.wallet = startWalletd(t, s.Dir, s.urls(func(n *node) *network.Line { return n.wallet }), a)
 	s.startLane(a)
 	s.eventually("connected", func() bool { st := s.status(); return st.Link.Connected && st.ClockTrusted })
 	return s
@@ -108,34 +105,6 @@ func (s *site) urls(pick func(*node) *network.Line) string {
 		all = append(all, "mqtts://"+pick(n).Addr())
 	}
 	return strings.Join(all, ",")
-}
-
-// startWallet builds walletd and runs it on the store's ledger.
-func (s *site) startWallet(a *uplinktest.Authority) {
-	s.t.Helper()
-	bin := filepath.Join(s.t.TempDir(), "walletd")
-	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", bin, "tapkeeper/cmd/walletd").CombinedOutput(); err != nil {
-		s.t.Fatalf("build walletd: %v\n%s", err, out)
-	}
-	id := a.Issue("wallet", 0)
-	s.wallet = &uplinktest.Child{
-		Command: func() *exec.Cmd {
-			return exec.Command(bin, "serve", "--dir", s.Dir, "--workers", "8", "--client-id", "walletd-1",
-				"--broker", s.urls(func(n *node) *network.Line { return n.wallet }),
-				"--tls-ca", a.CAFile, "--tls-cert", id.CertFile, "--tls-key", id.KeyFile)
-		},
-		Ready: func() error {
-			if !strings.Contains(s.wallet.Output(), `"message":"ready"`) {
-				return errors.New("not ready")
-			}
-			return nil
-		},
-	}
-	must(s.t, s.wallet.Start())
-	s.t.Cleanup(s.wallet.Kill)
-	if err := s.wallet.Await(); err != nil {
-		s.t.Fatalf("walletd: %v", err)
-	}
 }
 
 // startLane runs the lane in this process.
