@@ -3,6 +3,7 @@ package uplink
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -69,11 +70,19 @@ func (l *Link) receive(ctx context.Context, topic string, payload []byte) bool {
 	return left.Load() == 0
 }
 
+// errWrongAnswer: the wallet's, to us, and not to what was asked here.
+var errWrongAnswer = errors.New("a wrong answer")
+
 func (l *Link) drop(why error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.status.Dropped++
 	l.status.LastDropped = why.Error()
+	fault := wire.Fault(why)
+	if errors.Is(why, errWrongAnswer) {
+		fault = "wrong_answer"
+	}
+	l.faults[fault]++
 }
 
 func (l *Link) receiveOne(ctx context.Context, topic string, payload []byte) bool {
@@ -106,13 +115,13 @@ func (l *Link) match(m *wire.Message) error {
 	if q == nil && m.Kind == wire.KindEchoAnswer {
 		// An echo is not in the outbox: this answers one of another life, or was sent
 		// again by somebody. Its time is not the wallet's now.
-		return errors.New("answers no echo that is open")
+		return fmt.Errorf("%w: to no echo that is open", errWrongAnswer)
 	}
 	if q == nil {
 		return nil
 	}
 	if q.digest != a.AnswersSHA256 {
-		return errors.New("answers other bytes than were sent under this id")
+		return fmt.Errorf("%w: to other bytes than were sent under this id", errWrongAnswer)
 	}
 	l.presence.heard(time.Now())
 	if q.answer != nil {

@@ -43,6 +43,7 @@ type Link struct {
 	number   uint64   // of the session; rises with every connection
 	presence presence
 	status   Status
+	faults   map[string]int64
 	open     map[wire.ID]*question // sent, and not answered or given up
 	changed  chan struct{}         // closed and replaced when the session changes
 	random   *mathrand.Rand        // jitter
@@ -73,6 +74,7 @@ func New(cfg Config) (*Link, error) {
 		number:   cfg.Session,
 		presence: presence{within: cfg.Timing.Heard},
 		status:   Status{Since: now, Problem: NotStarted, Text: "not started yet"},
+		faults:   map[string]int64{},
 		open:     map[wire.ID]*question{},
 		changed:  make(chan struct{}),
 		random:   mathrand.New(mathrand.NewPCG(cfg.Seed, 0)),

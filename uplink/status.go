@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"syscall"
@@ -49,6 +50,8 @@ type Status struct {
 	// that the handler could not take; LastDropped says why the last was.
 	Dropped, Unhandled int64
 	LastDropped        string
+	// Faults counts the dropped by name: those of wire.Fault, and wrong_answer.
+	Faults map[string]int64
 }
 
 // Trouble is an error with its problem.
@@ -75,6 +78,7 @@ func (l *Link) statusLocked() Status {
 	s.Heard = l.presence.heardAt
 	s.Connected = l.presence.connected(time.Now())
 	s.Certificate = l.identity.status()
+	s.Faults = maps.Clone(l.faults)
 	return s
 }
 

@@ -43,6 +43,7 @@ type pull struct {
 	workers int
 	wallet  handler
 	log     zerolog.Logger
+	refused refusals
 	ready   func() // after each beginning
 }
 
@@ -183,7 +184,7 @@ func (p *pull) answer(ctx context.Context, nc *nats.Conn, m jetstream.Msg) {
 	out, err := p.wallet.Handle(ctx, topic, m.Data())
 	switch {
 	case errors.Is(err, backend.ErrRejected):
-		p.log.Warn().Err(err).Str("topic", topic).Int("bytes", len(m.Data())).Msg("message rejected")
+		p.refused.note(p.log, err, topic, len(m.Data()))
 	case err != nil:
 		if ctx.Err() == nil {
 			p.log.Error().Err(err).Str("topic", topic).Msg("message not handled; it comes again")

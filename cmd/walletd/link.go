@@ -51,6 +51,7 @@ type link struct {
 	workers  int
 	wallet   handler
 	log      zerolog.Logger
+	refused  refusals
 	ready    func() // after each subscription
 }
 
@@ -233,7 +234,7 @@ func (s *session) answer(ctx context.Context, m mqtt.Message) {
 	out, err := s.link.wallet.Handle(ctx, m.Topic(), m.Payload())
 	switch {
 	case errors.Is(err, backend.ErrRejected):
-		s.link.log.Warn().Err(err).Str("topic", m.Topic()).Int("bytes", len(m.Payload())).Msg("message rejected")
+		s.link.refused.note(s.link.log, err, m.Topic(), len(m.Payload()))
 	case err != nil:
 		s.end(fmt.Errorf("message on %s not handled: %w", m.Topic(), err))
 		return
