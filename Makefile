@@ -28,7 +28,7 @@ TAPS ?= 300
 # A real reader needs C: scard links against libpcsclite.
 CGO_PARTS = gcc libc6-dev pkg-config libpcsclite-dev
 # What some tests are run against; without it they skip, under CI they fail.
-REAL_PARTS = pcscd vsmartcard-vpcd mosquitto systemd postgresql nodejs
+REAL_PARTS = pcscd vsmartcard-vpcd mosquitto systemd postgresql nodejs swtpm
 # 1 where C code can be compiled and linked, else 0 and everything but reader/pcsc.
 CGO = $$(.ci/need -check $(CGO_PARTS) && echo 1 || echo 0)
 # Packages whose benchmarks print the figures of docs/results.md.

@@ -27,6 +27,7 @@ type room struct {
 const (
 	badger     = "github.com/dgraph-io/badger/v4"
 	cobra      = "github.com/spf13/cobra"
+	goTPM      = "github.com/google/go-tpm"
 	huma       = "github.com/danielgtaylor/huma/v2"
 	isatty     = "github.com/mattn/go-isatty"
 	jose       = "github.com/go-jose/go-jose/v4"
@@ -81,6 +82,8 @@ var rooms = []room{
 	{path: "reader/zvt", ours: []string{"reader/..."}, why: "a card terminal on a line, however the line is opened"},
 
 	{path: "queue", third: []string{badger, protobuf, zerolog, xsys}, why: "badger only here, and the journal does not know what it keeps"},
+
+	{path: "queue/vault", alone: true, third: []string{goTPM, xsys}, why: "keys and the places they come from; it knows no journal, and a journal knows no TPM"},
 
 	{path: "uplink", third: []string{paho, zerolog}, why: "paho only here and in cmd/walletd"},
 	{path: "uplink/wire", alone: true, pure: true, third: []string{jose}, tests: []string{"uplink/wire/wiretest"},

@@ -2,8 +2,6 @@ package queue
 
 import (
 	"bytes"
-	"crypto/cipher"
-	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -268,12 +266,4 @@ func unwrapKey(master, page []byte) ([]byte, error) {
 		return nil, ErrKey // the page's checksum fits, so it is the key that does not
 	}
 	return key, nil
-}
-
-func wrapper(master, head []byte) (cipher.AEAD, error) {
-	k, err := hkdf.Key(sha256.New, master, head[len(head)-idLen:], "tapkeeper queue 1 wrap", 32)
-	if err != nil {
-		return nil, err
-	}
-	return newAEAD(k)
 }
