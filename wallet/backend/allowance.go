@@ -35,14 +35,22 @@ func (x *Examined) judgeAllowance(tx *ledger.Tx) (Verdict, error) {
 	}
 	if at := slices.IndexFunc(near, func(t ledger.Tap) bool { return t.Index == tap.Index }); at >= 0 {
 		// The ATC is new, so this is other evidence for the same step of the allowance.
-		return x.caught(tx, failed(8, reasonCounter))
+		return x.caught(tx, failed(8, reasonCounter), RuleIndex, near[at].Evidence)
 	}
-	fits, err := x.fits(near, sum, tap)
+	for _, other := range near {
+		if other.Index < tap.Index && !follows(other, tap) || other.Index > tap.Index && !follows(tap, other) { // step 10
+			return x.caught(tx, failed(10, reasonAllowance), RuleChain, other.Evidence)
+		}
+	}
+	within, err := x.within(sum + tap.AmountMinor)
 	if err != nil {
 		return Verdict{}, err
 	}
-	if !fits {
-		return x.caught(tx, failed(10, reasonAllowance))
+	if !within {
+		return x.caught(tx, failed(10, reasonAllowance), "", [32]byte{})
+	}
+	if bad, err := x.told(tx, tap); err != nil || bad.Step != 0 {
+		return bad, err
 	}
 	if err := tx.PutTap(tap); err != nil {
 		return Verdict{}, fmt.Errorf("keep tap: %w", err)
@@ -77,22 +85,34 @@ func (x *Examined) tap(s cert.State) ledger.Tap {
 		Evidence: x.hash, Payment: link.Transaction, AmountMinor: int64(amount), SpentMinor: int64(spent)}
 }
 
-// fits is step 10: the chain and the sums of the taps before and after, where
-// they are known, and the sum of all taps of the epoch (scheme 7.6).
-func (x *Examined) fits(near []ledger.Tap, sum int64, tap ledger.Tap) (bool, error) {
+// within says whether the taps of the epoch stay within the grant (scheme 7.6).
+func (x *Examined) within(sum int64) (bool, error) {
 	grant, err := cert.ParseGrant(x.evidence.part[tagGrant])
 	if err != nil {
 		return false, fmt.Errorf("read grant: %w", err)
 	}
-	if total, _ := tlv.Number(grant.Total[:]); sum+tap.AmountMinor > int64(total) {
-		return false, nil
+	total, _ := tlv.Number(grant.Total[:])
+	return sum <= int64(total), nil
+}
+
+// told holds a tap against what the phone's own log says of it and of the tap
+// before (scheme 7.6: the log fills gaps), and against the calendar: what was
+// released to the payer is nobody else's any more.
+func (x *Examined) told(tx *ledger.Tx, tap ledger.Tap) (Verdict, error) {
+	log, err := tx.Reports(tap.Device, tap.Epoch, tap.Index-1, tap.Index)
+	if err != nil {
+		return Verdict{}, fmt.Errorf("read the phone's log: %w", err)
 	}
-	for _, other := range near {
-		if other.Index < tap.Index && !follows(other, tap) || other.Index > tap.Index && !follows(tap, other) {
-			return false, nil
+	for _, r := range log {
+		switch {
+		case r.Index == tap.Index && r.Released:
+			return failed(5, reasonProtocol), nil
+		case r.Index == tap.Index && r.Chain != tap.Chain,
+			r.Index < tap.Index && channel.Chain(r.Chain).Next(unpackLink(tap.Link)) != channel.Chain(tap.Chain):
+			return x.caught(tx, failed(10, reasonAllowance), "", [32]byte{})
 		}
 	}
-	return true, nil
+	return Verdict{}, nil
 }
 
 // follows says whether second is the step of the chain that comes after first.

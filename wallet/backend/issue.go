@@ -61,7 +61,17 @@ func (i *Issuer) IssueCard(ctx context.Context, l *ledger.Ledger, c Card, now ti
 	if err := p.Validate(); err != nil {
 		return phone.Profile{}, fmt.Errorf("issue card: %w", err)
 	}
-	if err := l.Update(ctx, func(tx *ledger.Tx) error { return tx.PutDevice(device) }); err != nil {
+	err = l.Update(ctx, func(tx *ledger.Tx) error {
+		if err := tx.PutDevice(device); err != nil || p.Grant == nil {
+			return err
+		}
+		g, err := granted(p.Grant)
+		if err != nil {
+			return err
+		}
+		return tx.PutGrant(g)
+	})
+	if err != nil {
 		return phone.Profile{}, fmt.Errorf("issue card: register the device: %w", err)
 	}
 	return p, nil

@@ -9,6 +9,7 @@ import (
 	"tapkeeper/emv/cert"
 	"tapkeeper/emv/channel"
 	"tapkeeper/emv/tlv"
+	"tapkeeper/wallet/ledger"
 )
 
 const (
@@ -111,6 +112,20 @@ func (i *Issuer) grant(device [8]byte, epoch uint32, atcBase uint16, currency [2
 		return nil, fmt.Errorf("sign the grant: %w", err)
 	}
 	return signed, nil
+}
+
+// granted is a grant as the ledger keeps it.
+func granted(signed []byte) (ledger.Grant, error) {
+	g, err := cert.ParseGrant(signed)
+	if err != nil {
+		return ledger.Grant{}, fmt.Errorf("read grant: %w", err)
+	}
+	total, _ := tlv.Number(g.Total[:])
+	ends, err := time.Parse("200601021504", fmt.Sprintf("%X", g.ValidTo[:]))
+	if err != nil {
+		return ledger.Grant{}, fmt.Errorf("read grant: %w", err)
+	}
+	return ledger.Grant{Device: g.DeviceID, Epoch: g.Epoch, Body: [126]byte(signed), TotalMinor: int64(total), ValidTo: ends}, nil
 }
 
 func backdated(now time.Time) time.Time { return now.Add(-backdatedHours * time.Hour) }

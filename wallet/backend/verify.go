@@ -2,10 +2,12 @@ package backend
 
 import (
 	"bytes"
+	"crypto/cipher"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"time"
 
 	"tapkeeper/emv/cert"
 	"tapkeeper/emv/channel"
@@ -30,11 +32,14 @@ type Verifier struct {
 	ca   map[caName]channel.VerifyKey
 	imk  map[byte]channel.Key
 	good *memo // signatures of the issuer that were verified
+
+	sealing map[byte]cipher.AEAD // of records in the ledger, by the master key's version
+	newest  byte
 }
 
 // NewVerifier takes the scheme's public keys and the issuer's master keys by version.
 func NewVerifier(keys []CAKey, imk map[byte]channel.Key) (*Verifier, error) {
-	v := &Verifier{ca: map[caName]channel.VerifyKey{}, imk: map[byte]channel.Key{}, good: &memo{}}
+	v := &Verifier{ca: map[caName]channel.VerifyKey{}, imk: map[byte]channel.Key{}, good: &memo{}, sealing: map[byte]cipher.AEAD{}}
 	for _, k := range keys {
 		public, err := channel.NewVerifyKey(k.Public[:])
 		if err != nil {
@@ -46,7 +51,11 @@ func NewVerifier(keys []CAKey, imk map[byte]channel.Key) (*Verifier, error) {
 		if k.Len() != channel.KeySize {
 			return nil, fmt.Errorf("issuer master key %02X: %d bytes", kvn, k.Len())
 		}
-		v.imk[kvn] = k
+		v.imk[kvn], v.newest = k, max(v.newest, kvn)
+		var err error
+		if v.sealing[kvn], err = recordAEAD(k); err != nil {
+			return nil, fmt.Errorf("issuer master key %02X: %w", kvn, err)
+		}
 	}
 	return v, nil
 }
@@ -54,7 +63,10 @@ func NewVerifier(keys []CAKey, imk map[byte]channel.Key) (*Verifier, error) {
 // Examined is a record after the part of 9.4 that needs no memory. It is made
 // outside the ledger's lock, because signatures take longer than rows.
 type Examined struct {
-	verdict     Verdict // the failure of steps 1 to 5, if any
+	verifier    *Verifier
+	record      []byte
+	at          time.Time // of the delivery
+	verdict     Verdict   // the failure of steps 1 to 5, if any
 	evidence    *evidence
 	issuer      cert.Issuer
 	deviceCert  cert.Device
@@ -71,7 +83,10 @@ func (v *Verifier) Examine(record []byte, by *Uploader) *Examined {
 	if err != nil {
 		return &Examined{verdict: failed(1, reasonProtocol)}
 	}
-	x := &Examined{evidence: e}
+	x := &Examined{verifier: v, record: record, evidence: e}
+	if by != nil {
+		x.at = by.now
+	}
 	switch {
 	case !v.chain(x):
 		x.verdict = failed(2, reasonCertificate)
@@ -187,7 +202,7 @@ func (x *Examined) Judge(tx *ledger.Tx) (Verdict, error) {
 		good.Duplicate = true
 		return good, nil
 	case err == nil:
-		return x.caught(tx, failed(8, reasonCounter))
+		return x.caught(tx, failed(8, reasonCounter), RuleCounter, mark.Evidence)
 	case !errors.Is(err, ledger.ErrNone):
 		return Verdict{}, fmt.Errorf("read counter: %w", err)
 	}
@@ -199,13 +214,5 @@ func (x *Examined) Judge(tx *ledger.Tx) (Verdict, error) {
 	if err != nil {
 		return Verdict{}, fmt.Errorf("keep counter: %w", err)
 	}
-	return good, nil
-}
-
-// caught blocks the device: its evidence contradicts itself, and both records prove it.
-func (x *Examined) caught(tx *ledger.Tx, v Verdict) (Verdict, error) {
-	if err := tx.SetDeviceStatus(*x.evidence.device, ledger.DeviceBlocked); err != nil {
-		return Verdict{}, fmt.Errorf("block device: %w", err)
-	}
-	return v, nil
+	return good, x.keep(tx)
 }

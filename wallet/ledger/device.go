@@ -44,11 +44,6 @@ func (tx *Tx) Device(id [8]byte) (Device, error) {
 	return d, err
 }
 
-// SetDeviceStatus blocks a device or activates it again.
-func (tx *Tx) SetDeviceStatus(id [8]byte, status DeviceStatus) error {
-	return tx.exec(ErrNone, `UPDATE devices SET status = $1 WHERE id = $2`, string(status), hexed(id[:]))
-}
-
 // NextEpoch raises the epoch of a device's grants and returns it (scheme 2.3).
 func (tx *Tx) NextEpoch(id [8]byte) (uint32, error) {
 	if err := tx.exec(ErrNone, `UPDATE devices SET epoch = epoch + 1 WHERE id = $1`, hexed(id[:])); err != nil {
