@@ -416,3 +416,32 @@ func opened(t testing.TB) (descriptors, threads int) {
 	}
 	return descriptors, threads
 }
+
+// A phone that is found before pcscd has seen it would be powered anew by it, in the middle of the tap.
+func TestPhoneIsNotPoweredAnewInItsTap(t *testing.T) {
+	l := lab(t)
+	r := realService(t).Reader(acrName)
+	defer r.Close()
+	d := acr122("")
+	for round := range 3 {
+		l.Plug(d)
+		stateWithin(t, r, reader.Ready, 3*time.Second)
+		var phone readertest.Loop
+		time.AfterFunc(time.Duration(round)*100*time.Millisecond, func() { _ = d.Slot(0).Present(&phone) })
+		card := await(t, r)
+		before := phone.Activations()
+		for range 30 {
+			if _, _, err := card.Transmit(t.Context(), sel); err != nil {
+				t.Fatalf("round %d: %v", round, err)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		if n := phone.Activations(); n != before {
+			t.Errorf("round %d: powered %d times in its tap", round, n-before)
+		}
+		_ = card.Release(0)
+		d.Slot(0).Remove()
+		l.Unplug(d)
+		stateWithin(t, r, reader.Missing, 3*time.Second)
+	}
+}

@@ -199,10 +199,45 @@ type doubt struct {
 	// looks without a card end the doubt, at until.
 	fresh bool
 	until time.Time // zero before the first look
+	// quiet is set when a look has found a card. It is not taken before: if pcscd's polling thread has not seen it yet, it
+	// will, and then power it anew in the middle of the tap. If nothing is counted until then, the thread has known it
+	// all along.
+	quiet time.Time
 }
 
 // freshDoubt is longer than pcscd's polling takes, on a busy machine too: a phone that came or went since is counted.
 const freshDoubt = 1500 * time.Millisecond
+
+// quietTime is a poll of pcscd and a half.
+const quietTime = 600 * time.Millisecond
+
+// proven says whether a card that answers in a doubtful slot may be taken, and if not yet, how long to wait; 0 is to
+// look whether there is a card at all.
+func (s *Service) proven(sl slot) (yes bool, wait time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := s.doubts[sl.name]
+	if d == nil || !d.fresh || d.count != sl.count {
+		return true, 0
+	}
+	if !d.quiet.IsZero() {
+		if wait = time.Until(d.quiet); wait > 0 {
+			return false, wait
+		}
+		d.fresh = false
+		return true, 0
+	}
+	return false, 0
+}
+
+// found notes that a look has found a card.
+func (s *Service) found(sl slot) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d := s.doubts[sl.name]; d != nil && d.fresh {
+		d.quiet = time.Now().Add(quietTime)
+	}
+}
 
 // doubt makes a slot doubtful until pcscd's polling thread has counted something. A card that is taken meanwhile does
 // not end that: the wrong ATR which the failure has left in the view stays there.
@@ -232,7 +267,7 @@ func (s *Service) settle(slots []slot) {
 		d := s.doubts[sl.name]
 		switch {
 		case d == nil:
-		case d.count != sl.count, d.fresh && !d.until.IsZero() && now.After(d.until):
+		case d.count != sl.count, d.fresh && d.quiet.IsZero() && !d.until.IsZero() && now.After(d.until):
 			delete(s.doubts, sl.name)
 		default:
 			sl.doubtful = true

@@ -135,13 +135,22 @@ func (r *Reader) Await(ctx context.Context) (reader.Card, error) {
 			seen = time.Now().Add(dark)
 		}
 		if found && dark <= 0 && (sl.phase == present || sl.doubtful) {
-			c, err := r.take(ctx, sl)
-			if err == nil {
+			proven, wait := r.s.proven(sl)
+			c, err := (*card)(nil), errUnproven
+			if wait == 0 {
+				c, err = r.take(ctx, sl)
+			}
+			switch {
+			case err == nil && proven:
 				c.seen = seen
 				return c, nil
+			case err == nil:
+				r.s.found(sl)
+				_ = c.Release(0)
+			case wait == 0:
+				r.s.refresh()
 			}
-			r.s.refresh()
-			pause = retryPause
+			pause = max(retryPause, wait)
 		}
 		if r.sleep(ctx, changed, pause) {
 			seen = time.Now()
@@ -235,6 +244,8 @@ func (r *Reader) take(ctx context.Context, sl slot) (*card, error) {
 	r.card = &card{r: r, h: h}
 	return r.card, nil
 }
+
+var errUnproven = errors.New("pcscd may not have seen the card yet")
 
 var errOverdue = errors.New("too many calls to the reader have not returned")
 
