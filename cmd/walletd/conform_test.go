@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"encoding/json"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -71,5 +74,41 @@ func TestWalletdConforms(t *testing.T) {
 	s.end(t)
 	if text := mustRun(t, "check", "--dir", dir); text != "the books add up\n" {
 		t.Errorf("check: %s", text)
+	}
+}
+
+// The suite gets through a broker that guards its terminals: TLS 1.3, a
+// certificate for each, and rules that let each write and read its own topics.
+func TestWalletdConformsBehindAGuardedBroker(t *testing.T) {
+	authority := uplinktest.NewAuthority(t)
+	broker := uplinktest.SecureMosquitto(t, authority)
+	dir, kit := filepath.Join(t.TempDir(), "wallet"), filepath.Join(t.TempDir(), "kit")
+	mustRun(t, "init", "--dir", dir)
+	mustRun(t, "conform-kit", "--dir", dir, "--out", kit)
+	var f struct {
+		Terminals map[string]struct{ Merchant, Terminal string }
+	}
+	text, err := os.ReadFile(filepath.Join(kit, "kit.json"))
+	must(t, err)
+	must(t, json.Unmarshal(text, &f))
+	for role, terminal := range f.Terminals {
+		id := authority.Issue(terminal.Merchant+"/"+terminal.Terminal, 0)
+		must(t, os.Rename(id.CertFile, filepath.Join(kit, role+".crt")))
+		must(t, os.Rename(id.KeyFile, filepath.Join(kit, role+".key")))
+	}
+	own := authority.Issue("wallet", 0)
+	s := &server{args: []string{"serve", "--dir", dir, "--broker", broker.WalletURL(), "--tls-ca", authority.CAFile,
+		"--tls-cert", own.CertFile, "--tls-key", own.KeyFile}}
+	s.start(t)
+	defer s.end(t)
+	k, err := conform.LoadKit(kit)
+	must(t, err)
+	report, err := conform.Run(t.Context(), conform.Config{Broker: broker.URL(), TLS: &tls.Config{RootCAs: authority.Roots}, Kit: k,
+		Only: []int{1, 4, 5, 10, 11, 43, 50, 81, 82, 92, 97, 98, 120, 130}, Quiet: 100 * time.Millisecond})
+	must(t, err)
+	for _, c := range report.Cases {
+		if c.Outcome != conform.Passed {
+			t.Errorf("%d %s: %s %s", c.Number, c.Name, c.Outcome, c.Why)
+		}
 	}
 }
