@@ -74,6 +74,7 @@ func (t *Terminal) booksOf(day string) (map[string]*books, error) {
 func (b *books) addPayment(p *Payment) {
 	item, ok := itemOf(p)
 	switch {
+	case p.Card != nil: // a card terminal's, which the wallet does not know
 	case ok:
 		b.payments = append(b.payments, item)
 		if p.Number != 0 && item.State == wire.ItemPaid {
@@ -107,7 +108,7 @@ func itemOf(p *Payment) (wire.Item, bool) {
 func (b *books) addRefund(p *Payment, id string) {
 	for i := range p.Refunds {
 		back := &p.Refunds[i]
-		if back.ID.String() != id || back.Reversal {
+		if back.ID.String() != id || back.Reversal || p.Card != nil {
 			continue
 		}
 		switch back.State {

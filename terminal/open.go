@@ -131,7 +131,7 @@ func (t *Terminal) Open(ctx context.Context, r Request) (Payment, error) {
 	if t.isOldCopy() {
 		return Payment{}, ErrOldCopy
 	}
-	if err := t.fieldReady(ctx); err != nil {
+	if err := t.cardReady(ctx); err != nil {
 		return Payment{}, err
 	}
 	return t.create(ctx, r, order, rawOrder)

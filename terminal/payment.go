@@ -106,6 +106,7 @@ type Payment struct {
 	WalletRef  string `json:"wallet_ref,omitempty"`
 
 	Refunds []Refund `json:"refunds,omitempty"` // oldest first
+	Card    *Card    `json:"card,omitempty"`    // of a card terminal, instead of the wallet's receipt
 
 	// What is in flight; the till need not look at it.
 	Request  *ID      `json:"request,omitempty"`  // message id of the authorisation
@@ -123,10 +124,11 @@ type Payment struct {
 // End says how the payment ended, empty while it has not (I7 of terminal.md's
 // ends: a stored payment has ended only when the wallet has answered for it).
 func (p Payment) End() End {
+	paid := p.State == Approved && (p.Settlement == Settled || p.Card != nil)
 	switch {
-	case p.State == Approved && p.Settlement == Settled && p.RefundedMinor() == p.AmountMinor:
+	case paid && p.RefundedMinor() == p.AmountMinor:
 		return Refunded
-	case p.State == Approved && p.Settlement == Settled:
+	case paid:
 		return Paid
 	case (p.State == Failed || p.State == Stored && p.Reversal != nil) && (p.Settlement == Queued || p.Settlement == Rejected):
 		return "" // the reversal has not been confirmed, or was refused: the wallet may have the money

@@ -123,7 +123,7 @@ func (t *Terminal) forget(ctx context.Context, p kept, keys []string, whole func
 		Event:  mustJSON(Step{At: time.Now(), Payment: id, Revision: p.Revision, From: p.State, To: p.State, Settlement: p.Settlement, Why: "kept long enough; its records were deleted"}),
 	}
 	gone := func(kind, key string) { c.Records = append(c.Records, Record{kind, key, nil}) }
-	for _, kind := range []string{kindPayment, kindPending, kindRecord, kindReference, kindTrace, kindUnsent, kindOpen, kindDay + p.BusinessDay} {
+	for _, kind := range []string{kindPayment, kindPending, kindRecord, kindReference, kindTrace, kindUnsent, kindOpen, kindCardSlip, kindDay + p.BusinessDay} {
 		gone(kind, id)
 	}
 	for _, message := range p.messages() {

@@ -16,6 +16,7 @@ import (
 //   - One whose phone may have paid is undetermined, and reversed by id with
 //     the attempts whose answers were never obtained (scheme 8.6.6).
 //   - One that the wallet was asked about is reversed: the answer may be lost.
+//   - One that a card terminal was asked for stays unknown until that has told.
 //   - Stored payments stay; their exposure is counted on.
 func (t *Terminal) Recover(ctx context.Context) error {
 	var open []Payment
@@ -36,6 +37,9 @@ func (t *Terminal) Recover(ctx context.Context) error {
 			return fmt.Errorf("resolve payment %s: %w", p.ID, err)
 		}
 	}
+	if err := t.resumeWork(); err != nil {
+		return fmt.Errorf("take up the refund under way: %w", err)
+	}
 	if err := t.countUnsent(); err != nil {
 		return err
 	}
@@ -53,6 +57,9 @@ func (t *Terminal) Recover(ctx context.Context) error {
 
 func (t *Terminal) resolve(p Payment) error {
 	defer t.locks.lock("payment/" + p.ID.String())()
+	if p.Card != nil {
+		return t.resolveCard(p)
+	}
 	switch p.State {
 	case Reading:
 		return t.commitReversal(p, emv.ReasonUnknown, t.abandoned(&p), "restarted while the phone was asked; it may have paid; reversed")

@@ -98,6 +98,9 @@ func (t *Terminal) Refund(ctx context.Context, r RefundRequest) (Refund, error) 
 	if err := t.mayRefund(&p, &r); err != nil {
 		return Refund{}, err
 	}
+	if p.Card != nil {
+		return t.refundCard(ctx, p, raw, r)
+	}
 	back, next, c, err := t.refund(p, r)
 	if err != nil {
 		return Refund{}, err
@@ -115,7 +118,7 @@ func (t *Terminal) Refund(ctx context.Context, r RefundRequest) (Refund, error) 
 // mayRefund says whether so much may go back, and fills in the amount.
 func (t *Terminal) mayRefund(p *Payment, r *RefundRequest) error {
 	unsent := p.State == Stored && p.Settlement == Queued && p.Reversal == nil
-	if !unsent && !(p.State == Approved && p.Settlement == Settled) {
+	if !unsent && !(p.State == Approved && (p.Settlement == Settled || p.Card != nil && t.acceptor != nil)) {
 		return fmt.Errorf("%w: it is %s, %s", ErrNotPaid, p.State, p.Settlement)
 	}
 	left := p.AmountMinor - p.goingBack()

@@ -36,6 +36,10 @@ func (t *Terminal) attend(life context.Context, id ID) {
 	}
 	t.mu.Unlock()
 
+	if t.acceptor != nil {
+		t.attendCard(ctx, p)
+		return
+	}
 	v := &visit{t: t, p: p, ctx: ctx}
 	outcome, err := v.taps()
 	if err != nil {

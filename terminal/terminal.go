@@ -61,15 +61,16 @@ var (
 
 // Terminal runs payments. Make one with New, let it Recover, then Run it.
 type Terminal struct {
-	cfg     Config
-	journal Journal
-	field   Field
-	wallet  Wallet
-	keys    *wire.Terminal
-	trust   Trust
-	clock   Clock
-	chain   Chain // nil: there is no chain, and no anchor for it
-	random  io.Reader
+	cfg      Config
+	journal  Journal
+	field    Field
+	acceptor Acceptor // nil: phones are tapped on the field
+	wallet   Wallet
+	keys     *wire.Terminal
+	trust    Trust
+	clock    Clock
+	chain    Chain // nil: there is no chain, and no anchor for it
+	random   io.Reader
 
 	locks   keyLocks // one change of a payment, or of an order, at a time
 	armed   chan ID  // the payment that waits for the field; holds one
@@ -97,14 +98,15 @@ type active struct {
 
 // Parts are what a terminal is joined from.
 type Parts struct {
-	Journal Journal
-	Field   Field
-	Wallet  Wallet
-	Keys    *wire.Terminal
-	Trust   Trust
-	Clock   Clock
-	Chain   Chain     // the journal as a chain; nil: no evidence, no anchor
-	Random  io.Reader // crypto/rand outside simulations (scheme 6.8)
+	Journal  Journal
+	Field    Field
+	Acceptor Acceptor // a card terminal instead of the field; nil: none
+	Wallet   Wallet
+	Keys     *wire.Terminal
+	Trust    Trust
+	Clock    Clock
+	Chain    Chain     // the journal as a chain; nil: no evidence, no anchor
+	Random   io.Reader // crypto/rand outside simulations (scheme 6.8)
 }
 
 // New joins a terminal. It reads and changes nothing.
@@ -113,7 +115,7 @@ func New(cfg Config, p Parts) (*Terminal, error) {
 		return nil, err
 	}
 	return &Terminal{
-		cfg: cfg, journal: p.Journal, field: p.Field, wallet: p.Wallet, keys: p.Keys,
+		cfg: cfg, journal: p.Journal, field: p.Field, acceptor: p.Acceptor, wallet: p.Wallet, keys: p.Keys,
 		trust: p.Trust, clock: p.Clock, chain: p.Chain, random: p.Random,
 		armed:   make(chan ID, 1),
 		hints:   map[ID]Hint{},

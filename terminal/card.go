@@ -1,0 +1,296 @@
+package terminal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"tapkeeper/emv"
+)
+
+// cardReady says whether a payment could be taken now: by the card terminal, or
+// by the field.
+func (t *Terminal) cardReady(ctx context.Context) error {
+	if t.acceptor == nil {
+		return t.fieldReady(ctx)
+	}
+	return t.acceptor.Ready(ctx)
+}
+
+// attendCard has the card terminal for one payment, or for a refund of it, until
+// it is known what has become of it or the terminal stops.
+func (t *Terminal) attendCard(ctx context.Context, p Payment) {
+	switch {
+	case p.Card != nil && p.Card.Work != nil:
+		t.giveBack(ctx, p)
+	case p.State == AwaitingTap:
+		t.takeCard(ctx, p)
+	case !p.State.Ended():
+		t.findOut(p)
+	}
+}
+
+// takeCard asks the card terminal for a payment:
+//
+//  1. that it is asked is on disk, with its last booking before;
+//  2. its booking is on disk before it is acknowledged (terminal.md, ZVT payments);
+//  3. the outcome is on disk before anybody hears of it.
+//
+// Between 1 and 3 a crash leaves a payment whose outcome the card terminal knows.
+func (t *Terminal) takeCard(ctx context.Context, p Payment) {
+	ctx, cancel := context.WithDeadlineCause(ctx, p.ExpiresAt, errNoTap)
+	defer cancel()
+	before, err := t.lastBooking(ctx)
+	if err == nil && ctx.Err() == nil {
+		next := p
+		next.State, next.Card = Reading, &Card{Before: before}
+		c := t.change(p, &next, "the card terminal is asked")
+		c.Records = append(c.Records, Record{kindCard, keyLast, []byte(before)})
+		if _, err = t.commit(ctx, c); err == nil {
+			p = next
+		}
+	}
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil { // nothing was asked
+		t.endCard(p, stopped(ctx, Failed), Booking{Why: "it was not asked: " + err.Error()}, nil)
+		return
+	}
+	w := &witness{t: t, id: p.ID}
+	w.store = func(b Booking) error {
+		next, err := t.noteBooking(p, b)
+		if err == nil {
+			p = next
+		}
+		return err
+	}
+	b, err := t.acceptor.Pay(ctx, p.AmountMinor, p.Currency, w)
+	switch {
+	case err == nil && b.Done:
+		t.endCard(p, Approved, b, w.slip)
+	case err == nil && b.Stopped:
+		t.endCard(p, stopped(ctx, Cancelled), b, w.slip)
+	case err == nil:
+		t.endCard(p, Declined, b, w.slip)
+	case errors.Is(err, ErrNotAsked):
+		t.endCard(p, stopped(ctx, Failed), Booking{Why: err.Error()}, nil)
+	default:
+		t.unknownCard(p, "the line to the card terminal was cut: "+err.Error())
+		if p, err = t.load(p.ID); err == nil && !p.State.Ended() {
+			t.findOut(p)
+		}
+	}
+}
+
+// stopped is the state of a payment that did not come to pass: by its time, by the
+// cashier, or as the caller has it.
+func stopped(ctx context.Context, state State) State {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errNoTap):
+		return Expired
+	case errors.Is(cause, errCancelled):
+		return Cancelled
+	}
+	return state
+}
+
+// lastBooking is the card terminal's last booking as the journal knows it; a
+// journal without one asks.
+func (t *Terminal) lastBooking(ctx context.Context) (string, error) {
+	raw, ok, err := t.journal.Get(kindCard, keyLast)
+	if err != nil || ok {
+		return string(raw), err
+	}
+	b, found, err := t.acceptor.Last(ctx)
+	if err != nil || !found {
+		return "", err
+	}
+	return b.Ident, nil
+}
+
+// noteBooking makes a booking durable before it is acknowledged. From here on the
+// payment cannot be cancelled.
+func (t *Terminal) noteBooking(p Payment, b Booking) (Payment, error) {
+	if !b.Done {
+		return p, nil // no money moves: the outcome alone is kept
+	}
+	t.spendCard(p.ID)
+	defer t.locks.lock("payment/" + p.ID.String())()
+	next := p
+	card := *p.Card
+	card.Booking = &b
+	next.State, next.Card = Authorising, &card
+	_, err := t.commit(context.Background(), t.change(p, &next, "the card terminal has booked it, and is told to keep it"))
+	return next, err
+}
+
+// spendCard notes that the payment can no longer be cancelled.
+func (t *Terminal) spendCard(id ID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if a := t.active; a != nil && a.id == id {
+		a.spent = true
+	}
+}
+
+// endCard commits what the card terminal has said, and only then lets anybody
+// hear of it (I4).
+func (t *Terminal) endCard(p Payment, state State, b Booking, slip []string) {
+	now := time.Now()
+	next := p
+	card := Card{}
+	if p.Card != nil {
+		card = *p.Card
+	}
+	card.Booking = &b
+	next.State, next.Card, next.Settlement = state, &card, NotSettled
+	next.AcceptedAt, next.BusinessDay = now, t.cfg.businessDay(now)
+	why := "the card terminal: " + b.Why
+	switch state {
+	case Approved:
+		next.LastDigits, why = b.LastDigits, "the card terminal keeps its booking"
+	case Expired:
+		next.Reason = emv.ReasonTimeout
+	case Cancelled:
+		next.Reason = emv.ReasonCancelled
+	}
+	c := t.change(p, &next, why)
+	if state == Approved {
+		c.Records = append(c.Records, bookedRecords(&b, p.ID, p.AmountMinor)...)
+	}
+	if len(slip) > 0 {
+		c.Records = append(c.Records, Record{kindCardSlip, p.ID.String(), mustJSON(slip)})
+	}
+	defer t.locks.lock("payment/" + p.ID.String())()
+	t.unclaim(p.ID) // whoever hears of the outcome may open the next payment at once
+	if _, err := t.insist(c); err != nil {
+		t.fail(fmt.Errorf("store the outcome of %s: %w", p.ID, err))
+	}
+}
+
+// openBooking is one booking of the card terminal's open day.
+type openBooking struct {
+	Payment ID    `json:"payment"`
+	Minor   int64 `json:"minor"` // negative: money went back
+}
+
+func bookedRecords(b *Booking, id ID, minor int64) []Record {
+	return []Record{{kindCard, keyLast, []byte(b.Ident)}, {kindCardOpen, b.Ident, mustJSON(openBooking{id, minor})}}
+}
+
+// unknownCard says that only the card terminal knows, and does so before it is
+// asked again.
+func (t *Terminal) unknownCard(p Payment, why string) {
+	defer t.locks.lock("payment/" + p.ID.String())()
+	now, err := t.load(p.ID)
+	if err != nil || now.State.Ended() || now.State == Unknown {
+		return
+	}
+	next := now
+	next.State = Unknown
+	if _, err := t.insist(t.change(now, &next, why)); err != nil {
+		t.fail(fmt.Errorf("store that %s is unknown: %w", p.ID, err))
+	}
+}
+
+// findOut asks the card terminal for its last booking until it is known what has
+// become of a payment. Nothing else is asked of it meanwhile.
+func (t *Terminal) findOut(p Payment) {
+	b, known := t.askLast(t.lifetime(), p.Card.Before, p.Card.Booking, p.AmountMinor)
+	switch {
+	case known && b.Done:
+		t.endCard(p, Approved, b, nil)
+	case known:
+		t.endCard(p, Failed, b, nil)
+	}
+}
+
+// lifetime ends when Run does; a payment's own time does not bound what is asked
+// about it.
+func (t *Terminal) lifetime() context.Context {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.life
+}
+
+// askLast asks until the answer says whether a booking was made; false when the
+// terminal stops before.
+func (t *Terminal) askLast(ctx context.Context, before string, seen *Booking, minor int64) (Booking, bool) {
+	pauses := t.cfg.Bounds.Queries
+	for i := 0; ; i++ {
+		if last, found, err := t.acceptor.Last(ctx); err == nil {
+			if b, known := judgeLast(last, found, before, seen, minor); known {
+				return b, true
+			}
+		}
+		pause := retryField
+		if len(pauses) > 0 && i > 0 {
+			pause = pauses[min(i-1, len(pauses)-1)]
+		}
+		select {
+		case <-ctx.Done():
+			return Booking{}, false
+		case <-time.After(pause):
+		}
+	}
+}
+
+// judgeLast compares the card terminal's last booking with what it was asked for.
+// One that can be neither is a person's: the day's totals will show it.
+func judgeLast(last Booking, found bool, before string, seen *Booking, minor int64) (Booking, bool) {
+	const notMade = "its last booking is an earlier one: it has not kept this"
+	switch {
+	case !found, !last.Done, last.Ident != "" && last.Ident == before:
+		return Booking{Why: notMade}, true
+	case last.Ident == "":
+		return Booking{}, false
+	case seen != nil && last.Ident == seen.Ident, seen == nil && last.AmountMinor == minor:
+		return last, true
+	}
+	return Booking{}, false
+}
+
+// resolveCard takes up at a start what the last process has left: only the card
+// terminal knows, and it is asked as soon as Run does. Until then it belongs to
+// this payment.
+func (t *Terminal) resolveCard(p Payment) error {
+	if p.State != Unknown {
+		next := p
+		next.State = Unknown
+		if _, err := t.commit(context.Background(), t.change(p, &next, "restarted while the card terminal was asked; it is asked what has become of it")); err != nil {
+			return err
+		}
+	}
+	if t.acceptor == nil {
+		return nil // it stays unknown until one is joined again
+	}
+	return t.resume(p.ID)
+}
+
+// resume gives the card terminal to a payment that is taken up again.
+func (t *Terminal) resume(id ID) error {
+	if err := t.claim(id); err != nil {
+		return err
+	}
+	t.spendCard(id)
+	t.armed <- id // never blocks: the claim is held by this payment alone
+	return nil
+}
+
+// resumeWork takes up the refund that was under way.
+func (t *Terminal) resumeWork() error {
+	raw, ok, err := t.journal.Get(kindCard, keyWork)
+	if err != nil || !ok || t.acceptor == nil {
+		return err
+	}
+	id, err := ParseID(string(raw))
+	if err != nil {
+		return err
+	}
+	return t.resume(id)
+}
+
+func unmarshal(raw []byte, into any) error { return json.Unmarshal(raw, into) }

@@ -1,0 +1,167 @@
+package terminal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// refundCard puts a refund of a card payment on disk and gives it to the card
+// terminal. It is queued until that has said what became of it.
+func (t *Terminal) refundCard(ctx context.Context, p Payment, raw []byte, r RefundRequest) (Refund, error) {
+	now := time.Now()
+	ids, err := newIDs(now, t.random, 2)
+	if err != nil {
+		return Refund{}, err
+	}
+	if err := t.acceptor.Ready(ctx); err != nil {
+		return Refund{}, err
+	}
+	if err := t.claim(p.ID); err != nil {
+		return Refund{}, err
+	}
+	back := Refund{
+		ID: ids[0], Message: ids[1], AmountMinor: r.AmountMinor, State: RefundQueued, At: now,
+		BusinessDay: t.cfg.businessDay(now), Manager: r.Manager,
+	}
+	next := p
+	next.Refunds = append(slices.Clone(p.Refunds), back)
+	card := *p.Card
+	card.Work = &CardWork{Refund: back.ID}
+	next.Card = &card
+	c := t.change(p, &next, fmt.Sprintf("%d are given back by the card terminal", back.AmountMinor))
+	c.Guards = []Guard{{kindPayment, p.ID.String(), raw}, {Kind: kindKey, Key: r.Key}}
+	c.Records = append(c.Records, Record{kindKey, r.Key, mustJSON(asked{p.ID, r.digest(), &back.ID})},
+		Record{kindRefunds + back.BusinessDay, back.ID.String(), []byte(p.ID.String())},
+		Record{kindCard, keyWork, []byte(p.ID.String())})
+	if _, err := t.commit(ctx, c); err != nil {
+		t.unclaim(p.ID)
+		return Refund{}, fmt.Errorf("store the refund: %w", err)
+	}
+	t.spendCard(p.ID)
+	t.armed <- p.ID // never blocks: the claim is held by this payment alone
+	return back, nil
+}
+
+// giveBack has the card terminal make the refund that is under way, or finds out
+// whether it has made it before a restart.
+func (t *Terminal) giveBack(ctx context.Context, p Payment) {
+	at := slices.IndexFunc(p.Refunds, func(b Refund) bool { return b.ID == p.Card.Work.Refund })
+	if at < 0 {
+		t.fail(fmt.Errorf("payment %s has no refund %s", p.ID, p.Card.Work.Refund))
+		return
+	}
+	back := p.Refunds[at]
+	if p.Card.Work.Asked {
+		t.findOutRefund(p, back)
+		return
+	}
+	before, err := t.lastBooking(ctx)
+	if err == nil {
+		if p, err = t.noteWork(p, func(w *CardWork) { w.Asked, w.Before = true, before }, "the card terminal is asked to give money back"); err != nil && !errors.Is(err, ErrStorage) {
+			t.fail(err)
+			return
+		}
+	}
+	if err != nil {
+		t.endRefund(p, back, Booking{Why: "the card terminal was not asked: " + err.Error()}, nil)
+		return
+	}
+	w := &witness{t: t, id: p.ID}
+	w.store = func(b Booking) error {
+		if !b.Done {
+			return nil
+		}
+		next, err := t.noteWork(p, func(w *CardWork) { w.Booking = &b }, "the card terminal has booked a refund, and is told to keep it")
+		if err == nil {
+			p = next
+		}
+		return err
+	}
+	b, err := t.makeRefund(ctx, &p, &back, w)
+	switch {
+	case err == nil:
+		if b.Done && b.Ident == "" { // a reversal may end without a word
+			t.findOutRefund(p, back)
+			return
+		}
+		t.endRefund(p, back, b, w.slip)
+	case errors.Is(err, ErrNotAsked):
+		t.endRefund(p, back, Booking{Why: err.Error()}, nil)
+	default:
+		t.findOutRefund(p, back)
+	}
+}
+
+// makeRefund reverses a payment whole in the day that it was booked in, for which
+// no card is needed; else it gives money to a card.
+func (t *Terminal) makeRefund(ctx context.Context, p *Payment, back *Refund, w *witness) (Booking, error) {
+	ctx, cancel := context.WithTimeout(ctx, t.cfg.Bounds.Tap)
+	defer cancel()
+	_, sameDay, err := t.journal.Get(kindCardOpen, p.Card.Booking.Ident)
+	if err != nil {
+		return Booking{}, fmt.Errorf("%w: %w", ErrNotAsked, err)
+	}
+	if sameDay && back.AmountMinor == p.AmountMinor {
+		return t.acceptor.Reverse(ctx, p.Card.Booking.Receipt, w)
+	}
+	return t.acceptor.Refund(ctx, back.AmountMinor, p.Currency, w)
+}
+
+// noteWork makes a step of a refund durable.
+func (t *Terminal) noteWork(p Payment, step func(*CardWork), why string) (Payment, error) {
+	defer t.locks.lock("payment/" + p.ID.String())()
+	next := p
+	card, work := *p.Card, *p.Card.Work
+	step(&work)
+	card.Work, next.Card = &work, &card
+	c := t.change(p, &next, why)
+	if work.Booking == nil {
+		c.Records = append(c.Records, Record{kindCard, keyLast, []byte(work.Before)})
+	}
+	if _, err := t.commit(context.Background(), c); err != nil {
+		return p, err
+	}
+	return next, nil
+}
+
+func (t *Terminal) findOutRefund(p Payment, back Refund) {
+	work := p.Card.Work
+	b, known := t.askLast(t.lifetime(), work.Before, work.Booking, back.AmountMinor)
+	if known {
+		t.endRefund(p, back, b, nil)
+	}
+}
+
+// endRefund commits what has become of a refund.
+func (t *Terminal) endRefund(p Payment, back Refund, b Booking, slip []string) {
+	next := p
+	next.Refunds = slices.Clone(p.Refunds)
+	state, why := RefundRefused, "the card terminal has not given it back: "+b.Why
+	if b.Done {
+		state, why = RefundDone, "the card terminal has given it back"
+	}
+	for i := range next.Refunds {
+		if next.Refunds[i].ID == back.ID {
+			next.Refunds[i].State = state
+		}
+	}
+	card := *p.Card
+	card.Work = nil
+	next.Card = &card
+	c := t.change(p, &next, why)
+	c.Records = append(c.Records, Record{kindCard, keyWork, nil})
+	if b.Done {
+		c.Records = append(c.Records, bookedRecords(&b, p.ID, -back.AmountMinor)...)
+	}
+	if len(slip) > 0 {
+		c.Records = append(c.Records, Record{kindCardSlip, p.ID.String(), mustJSON(slip)})
+	}
+	defer t.locks.lock("payment/" + p.ID.String())()
+	t.unclaim(p.ID)
+	if _, err := t.insist(c); err != nil {
+		t.fail(fmt.Errorf("store the refund of %s: %w", p.ID, err))
+	}
+}
