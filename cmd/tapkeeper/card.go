@@ -177,7 +177,12 @@ func watchReader(ctx context.Context, r reader.Reader) error {
 		}
 		hint := "plug the reader in, check that pcscd runs: systemctl status pcscd.socket"
 		code := exitUnavailable
-		if state == reader.Held {
+		switch state {
+		case reader.Forbidden:
+			hint = "give this user the socket of pcscd, or polkit's leave: docs/readers.md has the rule"
+		case reader.Ambiguous:
+			hint, code = "name one with its serial number or its whole name: tapkeeper reader list", exitUsage
+		case reader.Held:
 			hint, code = "stop the program that holds it, perhaps the daemon: systemctl stop tapkeeper", exitTryAgain
 		}
 		return &failure{code, fmt.Errorf("%s: %s", r.Name(), state), hint}

@@ -191,16 +191,14 @@ func watchReaders(ctx context.Context, service *pcsc.Service, w io.Writer, asJSO
 		_, err := fmt.Fprintln(w, at.Format("15:04:05.000"), what)
 		return err
 	}
-	for first := true; ; first = false {
-		slots, up, changed := service.Slots()
-		now := map[string]string{"": "pcscd does not answer"}
+	for {
+		slots, state, changed := service.Slots()
+		now := map[string]string{"": ""}
 		switch {
-		case up && len(slots) == 0:
+		case state == reader.Ready && len(slots) == 0:
 			now[""] = "no reader is plugged in"
-		case up:
-			now[""] = ""
-		case first:
-			now[""] = seen[""] // nothing is known yet
+		case state != reader.Ready && state != reader.Starting:
+			now[""] = state.String()
 		}
 		for _, sl := range slots {
 			now[sl.Name] = sl.What

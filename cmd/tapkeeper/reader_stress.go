@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sort"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"tapkeeper/emv/apdu"
 	"tapkeeper/emv/tlv"
@@ -95,7 +97,7 @@ func runTaps(c *cobra.Command, s *shared, f cardFlags, taps, echoes int) error {
 		return err
 	}
 	defer done()
-	if !s.json {
+	if term.IsTerminal(int(os.Stderr.Fd())) {
 		fmt.Fprintln(c.ErrOrStderr(), "lay a card or phone on the reader, and leave it there")
 	}
 	got := stressed{Reader: r.Name(), Errors: map[string]int{}}

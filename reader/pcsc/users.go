@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"tapkeeper/reader"
 )
 
 // Slot is what the watch has seen of one reader last.
@@ -18,13 +20,22 @@ type Slot struct {
 	Taken bool // a program has it for itself
 }
 
-// Slots returns what was seen last, whether pcscd answers, and what is closed when there is something new.
-func (s *Service) Slots() (slots []Slot, up bool, changed <-chan struct{}) {
+// Slots returns what was seen last, how pcscd is (Starting, Ready, NoService, Forbidden), and what is closed when there is
+// something new.
+func (s *Service) Slots() (slots []Slot, service reader.State, changed <-chan struct{}) {
 	v, changed := s.look()
+	switch {
+	case v.up:
+		service = reader.Ready
+	case v.forbidden:
+		service = reader.Forbidden
+	case v.known:
+		service = reader.NoService
+	}
 	for _, sl := range v.slots {
 		slots = append(slots, Slot{sl.name, phaseText[sl.phase], sl.taken})
 	}
-	return slots, v.up, changed
+	return slots, service, changed
 }
 
 var phaseText = [...]string{away: "away", empty: "empty", present: "card", mute: "mute"}
