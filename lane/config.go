@@ -28,12 +28,17 @@ type Config struct {
 
 // ReaderConfig says where phones are tapped.
 type ReaderConfig struct {
-	Kind    string `toml:"kind"`    // "pcsc", "pn532" or "virtual"
+	Kind    string `toml:"kind"`    // "pcsc", "pn532", "zvt" for a card terminal, or "virtual"
 	Name    string `toml:"name"`    // pcsc: the reader's name; default the first contactless one
-	Device  string `toml:"device"`  // pn532: the serial port, best by its name below /dev/serial/by-id
+	Device  string `toml:"device"`  // pn532, zvt: the serial port, best by its name below /dev/serial/by-id; zvt: or tcp:HOST:PORT
 	Fast    bool   `toml:"fast"`    // pn532: talk at 921600 baud instead of 115200
 	Polling string `toml:"polling"` // pn532: a polling frame in hex, for phones that wait for one; default none
 	Socket  string `toml:"socket"`  // virtual: the socket that phones connect to
+
+	Baud         int    `toml:"baud"`          // zvt: of a serial line; default 9600
+	OneStop      bool   `toml:"one_stop_bit"`  // zvt: 8N1 instead of 8N2
+	Currency     string `toml:"currency"`      // zvt: the one that the card terminal is registered for; default EUR
+	PasswordFile string `toml:"password_file"` // zvt: the cash register's password, six digits; default 000000
 }
 
 // WalletConfig says how the wallet is reached and how long it is waited for.
@@ -121,17 +126,17 @@ func (c *Config) validateReader() error {
 		if c.Reader.Socket != "" {
 			return &FieldError{"reader.socket", `nothing with kind "pcsc"`, c.Reader.Socket}
 		}
-	case "pn532":
+	case "pn532", "zvt":
 		return c.validateSerial()
 	case "virtual":
 		if c.Environment == "live" {
-			return &FieldError{"reader.kind", `"pcsc" or "pn532" where environment is "live"`, c.Reader.Kind}
+			return &FieldError{"reader.kind", `"pcsc", "pn532" or "zvt" where environment is "live"`, c.Reader.Kind}
 		}
 		if !filepath.IsAbs(c.Reader.Socket) {
 			return &FieldError{"reader.socket", "an absolute path", c.Reader.Socket}
 		}
 	default:
-		return &FieldError{"reader.kind", `"pcsc", "pn532" or "virtual"`, c.Reader.Kind}
+		return &FieldError{"reader.kind", `"pcsc", "pn532", "zvt" or "virtual"`, c.Reader.Kind}
 	}
 	return nil
 }

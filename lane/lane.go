@@ -25,6 +25,7 @@ type Lane struct {
 
 	store    *queue.Store
 	reader   reader.Reader
+	acceptor terminal.Acceptor // nil: phones are tapped on the reader
 	link     *uplink.Link
 	terminal *terminal.Terminal
 	clock    *clock

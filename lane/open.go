@@ -87,7 +87,8 @@ func open(cfg Config, version string, log zerolog.Logger, s seams) (l *Lane, err
 		return nil, err
 	}
 	l.terminal, err = terminal.New(terminalConfig, s.parts(terminal.Parts{
-		Journal: journal{l.store, l.clock}, Field: field{l.reader, cfg.Reader.Name == ""}, Wallet: wallet{l.link, &l.handling}, Keys: keys.wire,
+		Acceptor: l.acceptor,
+		Journal:  journal{l.store, l.clock}, Field: field{l.reader, cfg.Reader.Name == ""}, Wallet: wallet{l.link, &l.handling}, Keys: keys.wire,
 		Trust: trust{data.hotlist}, Clock: l.clock, Chain: journal{l.store, l.clock}, Random: rand.Reader,
 	}))
 	return l, err
@@ -214,6 +215,8 @@ func (l *Lane) openReader(models []reader.Model) error {
 	switch l.cfg.Reader.Kind {
 	case "pn532":
 		return l.openPN532()
+	case "zvt":
+		return l.openZVT()
 	case "virtual":
 		r, err := virtual.Listen(l.cfg.Reader.Socket)
 		if err != nil {

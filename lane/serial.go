@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tapkeeper/reader/pn532"
+	"tapkeeper/reader/zvt"
 )
 
 // serialServer begins the address of a serial line that is elsewhere.
@@ -20,10 +21,18 @@ func (c *Config) validateSerial() error {
 	switch {
 	case r.Socket != "" || r.Name != "":
 		return &FieldError{"reader.device", `no socket and no name with kind "` + r.Kind + `"`, r.Socket + r.Name}
-	case strings.HasPrefix(r.Device, serialServer) && c.Environment == "live":
+	case r.Kind == "pn532" && strings.HasPrefix(r.Device, serialServer) && c.Environment == "live":
 		return &FieldError{"reader.device", `a serial port of this machine where environment is "live"`, r.Device}
 	case !filepath.IsAbs(r.Device) && !strings.HasPrefix(r.Device, serialServer):
 		return &FieldError{"reader.device", "an absolute path, best one below /dev/serial/by-id", r.Device}
+	}
+	if r.Kind == "zvt" {
+		if c.Reader.Currency == "" {
+			c.Reader.Currency = "EUR"
+		}
+		if zvt.Currency(c.Reader.Currency) == 0 {
+			return &FieldError{"reader.currency", "a currency that card terminals have", r.Currency}
+		}
 	}
 	if b, err := hex.DecodeString(r.Polling); err != nil || len(b) > maxPolling {
 		return &FieldError{"reader.polling", fmt.Sprintf("at most %d bytes in hex", maxPolling), r.Polling}

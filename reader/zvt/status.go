@@ -261,7 +261,7 @@ func hintOf(m Msg) Hint {
 }
 
 // currencies are the numbers of ISO 4217 of the markets that ZVT terminals are in.
-var currencies = map[string]uint16{"EUR": 978, "CHF": 756, "CNY": 156, "USD": 840, "GBP": 826, "PLN": 985, "CZK": 203, "HUF": 348, "DKK": 208, "SEK": 752, "NOK": 578}
+var currencies = map[string]uint16{"EUR": 978, "HKD": 344, "MOP": 446, "SGD": 702, "CHF": 756, "CNY": 156, "USD": 840, "GBP": 826, "PLN": 985, "CZK": 203, "HUF": 348, "DKK": 208, "SEK": 752, "NOK": 578}
 
 // Currency is the number of a currency, 0 when it is not known here.
 func Currency(alphabetic string) uint16 { return currencies[alphabetic] }
