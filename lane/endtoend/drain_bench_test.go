@@ -3,8 +3,10 @@ package endtoend_test
 import (
 	"context"
 	"os"
+	"runtime"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -44,7 +46,7 @@ func drain(b *testing.B, n int) {
 	}
 	a := uplinktest.NewAuthority(b)
 	m := uplinktest.SecureMosquitto(b, a)
-	startWalletd(b, dir, m.WalletURL(), a)
+	w := startWalletd(b, dir, m.WalletURL(), a)
 	till := a.Issue(loadAddress.Merchant+"/"+loadAddress.Terminal, 0)
 	publishing := pipelined(b, m, a.Client(till).Clone, 5000)
 	link, err := uplink.New(uplink.Config{Broker: m.URL(), Terminal: l.terminal, Handle: box.handle, Handlers: 32,
@@ -60,6 +62,7 @@ func drain(b *testing.B, n int) {
 	for !link.Connected() {
 		time.Sleep(time.Millisecond)
 	}
+	before := [3]time.Duration{own(), w.CPU(), m.CPU()}
 	b.StartTimer()
 	began = time.Now()
 	running.Go(func() { _ = link.Forward(ctx, box) })
@@ -70,14 +73,28 @@ func drain(b *testing.B, n int) {
 	}
 	took := time.Since(began)
 	b.StopTimer()
+	after := [3]time.Duration{own(), w.CPU(), m.CPU()}
 	stop()
 	rate := float64(n) / took.Seconds()
 	possible := newPublicKey(b).settlingRate(2 * time.Second)
 	b.ReportMetric(rate, "payments/s")
 	b.ReportMetric(possible, "publickey-only/s")
 	b.ReportMetric(rate/possible, "of-publickey")
+	used := time.Duration(0)
+	for i, name := range []string{"terminal-us", "walletd-us", "broker-us"} {
+		used += after[i] - before[i]
+		b.ReportMetric(float64((after[i]-before[i]).Microseconds())/float64(n), name)
+	}
+	b.ReportMetric(float64(n)/used.Seconds()*float64(runtime.GOMAXPROCS(0))/possible, "of-publickey-by-cpu")
 	b.ReportMetric(publishing, "publishes/s")
 	b.ReportMetric(rate/publishing, "of-publishes")
+}
+
+// own is the processor time of this process.
+func own() time.Duration {
+	var r syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &r)
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
 // pipelined is how many messages of a payment's size a second the library

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -111,6 +112,28 @@ func (c *Child) signal(s os.Signal) {
 	if c.cmd != nil {
 		_ = c.cmd.Process.Signal(s) // a process that is gone needs none
 	}
+}
+
+// CPU is the processor time that the running child has used, 0 where the system
+// does not tell.
+func (c *Child) CPU() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cmd == nil {
+		return 0
+	}
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	_, after, _ := bytes.Cut(raw, []byte(") ")) // the name before may hold spaces
+	fields := bytes.Fields(after)
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.ParseInt(string(fields[11]), 10, 64)
+	system, _ := strconv.ParseInt(string(fields[12]), 10, 64)
+	return time.Duration(user+system) * 10 * time.Millisecond // proc(5): USER_HZ is 100
 }
 
 // Output is what the child said since its last start.
