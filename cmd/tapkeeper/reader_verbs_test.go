@@ -49,7 +49,9 @@ func startLab(t *testing.T) *readertest.Lab {
 // The verbs of a technician, at readers whose driver is real to pcscd.
 func TestReaderVerbs(t *testing.T) {
 	l := startLab(t)
-	run := func(args ...string) (int, string, string) { return child(t, l.Socket, append([]string{"reader"}, args...)...) }
+	run := func(args ...string) (int, string, string) {
+		return child(t, l.Socket, append([]string{"reader"}, args...)...)
+	}
 
 	status, out, problems := run("list")
 	if status != exitUnavailable || out != "" || !strings.Contains(problems, "no reader is plugged in") {
