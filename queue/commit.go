@@ -20,7 +20,7 @@ type answer struct {
 // Commit makes c durable and returns its place in the journal. Once handed to
 // the committer it is waited for, whatever becomes of ctx: a caller must learn
 // the truth. Errors: *ConflictError (errors.Is ErrConflict), *CapError, ErrFull,
-// ErrUnknown, ErrClosed, a *DamageError found while reading, what a Seal
+// ErrDisk, ErrUnknown, ErrClosed, a *DamageError found while reading, what a Seal
 // returned, or a breach of the limits. Only ErrUnknown leaves open whether c is
 // on the disk.
 func (s *Store) Commit(ctx context.Context, c Commit) (Committed, error) {

@@ -19,9 +19,6 @@ const lockName = "lock"
 // process leaves no lock behind.
 func lockDir(dir string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
-	if errors.Is(err, syscall.EROFS) {
-		return nil, fmt.Errorf("%w: open the lock: %w", ErrDisk, err)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("open the lock: %w", err)
 	}

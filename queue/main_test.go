@@ -21,6 +21,10 @@ func TestMain(m *testing.M) {
 		childFill()
 	case "open":
 		childOpen()
+	case "day":
+		childDay()
+	case "steps":
+		childSteps()
 	default:
 		os.Exit(m.Run())
 	}

@@ -26,15 +26,7 @@ func TestPowerCut(t *testing.T) {
 	}
 	base := t.TempDir()
 	disk := filepath.Join(base, "disk.img")
-	if err := os.WriteFile(disk, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(disk, 1<<30); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command("mkfs.ext4", "-q", "-m", "0", disk).CombinedOutput(); err != nil {
-		needed(t, "mkfs.ext4: "+err.Error()+" "+string(out))
-	}
+	makeImage(t, disk, 1<<30)
 	cuts := scaled(20)
 	random := rand.New(rand.NewPCG(*crashSeed, 2))
 	acked := make(map[uint64]string)
@@ -48,7 +40,7 @@ func TestPowerCut(t *testing.T) {
 			acked[seq] = id
 		}
 		disk = next
-		mountImage(t, disk, mount)
+		mountImage(t, disk, mount, lazily)
 		s := open(t, filepath.Join(mount, "journal"))
 		checkWorkload(t, s, acked)
 		shut(t, s)
@@ -60,13 +52,28 @@ func TestPowerCut(t *testing.T) {
 	t.Logf("seed %d: %d cuts, %d acknowledged, 0 lost", *crashSeed, cuts, len(acked))
 }
 
-func mountImage(t *testing.T, image, dir string) {
+func makeImage(t *testing.T, image string, size int64) {
+	t.Helper()
+	if err := os.WriteFile(image, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(image, size); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("mkfs.ext4", "-q", "-m", "0", image).CombinedOutput(); err != nil {
+		needed(t, "mkfs.ext4: "+err.Error()+" "+string(out))
+	}
+}
+
+// lazily: the file system writes back nothing by itself meanwhile.
+const lazily = "commit=300"
+
+func mountImage(t *testing.T, image, dir, how string) {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	// commit=300: the file system writes back nothing by itself meanwhile.
-	if out, err := exec.Command("mount", "-o", "loop,commit=300", image, dir).CombinedOutput(); err != nil {
+	if out, err := exec.Command("mount", "-o", "loop,"+how, image, dir).CombinedOutput(); err != nil {
 		needed(t, "mount an image: "+err.Error()+" "+string(out))
 	}
 	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
@@ -82,7 +89,7 @@ func unmount(t *testing.T, dir string) {
 // cutAfter returns what was acknowledged before the image was copied.
 func cutAfter(t *testing.T, image, mount, copied string, moment time.Duration, size int) map[uint64]string {
 	t.Helper()
-	mountImage(t, image, mount)
+	mountImage(t, image, mount, lazily)
 	defer unmount(t, mount)
 	return acknowledged(t, filepath.Join(mount, "journal"), moment, func(p *os.Process) {
 		defer p.Kill()

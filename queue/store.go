@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -46,11 +47,14 @@ func newStore() *Store {
 // Open opens or makes the store in o.Dir. It fails with ErrLocked when another
 // process holds it, ErrKey when o.Master does not open it, ErrVersion when
 // another version of tapkeeper wrote it, ErrFull when the disk is too full to
-// open it safely, and *DamageError when anything that was acknowledged is missing
+// open it safely, ErrDisk when it is read-only, and *DamageError when anything that was acknowledged is missing
 // or does not fit.
 func Open(o Options) (*Store, error) {
 	s := newStore()
 	if err := s.open(o); err != nil {
+		if errors.Is(err, syscall.EROFS) {
+			err = fmt.Errorf("%w: %w", ErrDisk, err)
+		}
 		return nil, errors.Join(err, s.release())
 	}
 	if o.Logger != nil {
