@@ -22,6 +22,8 @@ type Config struct {
 
 	Reader   ReaderConfig   `toml:"reader"`
 	Wallet   WalletConfig   `toml:"wallet"`
+	Limits   LimitsConfig   `toml:"limits"`
+	Bounds   BoundsConfig   `toml:"bounds"`
 	Keys     KeysConfig     `toml:"keys"`
 	Firmware FirmwareConfig `toml:"firmware_config"`
 }
@@ -116,6 +118,9 @@ func (c *Config) Validate() error {
 		if u, err := url.Parse(strings.TrimSpace(node)); err != nil || u.Host == "" || (u.Scheme != "mqtt" && u.Scheme != "mqtts") {
 			return &FieldError{"wallet.broker", "mqtt://HOST:PORT or mqtts://HOST:PORT", c.Wallet.Broker}
 		}
+	}
+	if err := c.Bounds.validate(); err != nil {
+		return err
 	}
 	return c.validateReader()
 }

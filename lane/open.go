@@ -163,16 +163,11 @@ func terminalConfig(cfg Config, d data) (terminal.Config, error) {
 	kernel.ID, kernel.MerchantID = cfg.TerminalID, cfg.Merchant
 	kernel.Issuers = &emv.IssuerCache{}
 	kernel.Relay.Calibration = calibration(cfg, d.bundle)
-	bounds := terminal.DefaultBounds()
-	bounds.Answer = time.Duration(cfg.Wallet.AnswerMS) * time.Millisecond
-	bounds.DayStart = time.Duration(start.Hour())*time.Hour + time.Duration(start.Minute())*time.Minute
-	return terminal.Config{
-		Kernel: &kernel, Zone: zone, Bounds: bounds,
-		Limits: terminal.Limits{
-			Payments: d.bundle.Limits.Payments, SumMinor: d.bundle.Limits.SumMinor,
-			PerDevice: d.bundle.Limits.PerDevice, OldestAge: d.bundle.Limits.Age,
-		},
-	}, nil
+	limits, err := cfg.limits(d.bundle.Limits)
+	if err != nil {
+		return terminal.Config{}, err
+	}
+	return terminal.Config{Kernel: &kernel, Zone: zone, Bounds: cfg.bounds(start), Limits: limits}, nil
 }
 
 // calibration is what the reader itself adds to an exchange, as its profile

@@ -33,6 +33,7 @@ type twoBooks struct {
 	keys     *wire.Terminal
 	terminal *terminal.Terminal
 	phone    *phone.Wallet
+	device   [8]byte
 	now      time.Time
 	day      string
 
@@ -78,6 +79,7 @@ func newTwoBooks(t *testing.T) *twoBooks {
 	profile, err := issuer.IssueCard(t.Context(), b.ledger, backend.Card{Account: payerAccount, Kind: backend.WalletBalance,
 		Suffix: []byte{1}, Label: "TapKeeper", Allowance: &allowance}, b.now, rand.Reader)
 	must(err)
+	b.device = [8]byte(profile.DeviceID)
 	b.phone, err = backendtest.New(profile, time.Now)
 	must(err)
 	signing, err := wire.NewSigningKey(private)

@@ -3,6 +3,7 @@ package dispute
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"tapkeeper/uplink/wire"
 )
@@ -65,11 +66,36 @@ func (v *verification) receipt(r Receipt) (wire.Receipt, string, error) {
 		return receipt, about, errors.New("it is of another payment")
 	case receipt.Answers.String() != r.Answers || about == "":
 		return receipt, about, errors.New("it answers no message of this payment")
-	case receipt.AmountMinor != v.p.AmountMinor && (receipt.AmountMinor != 0 || takes(about, receipt)):
-		return receipt, about, fmt.Errorf("the wallet speaks of %d minor units, the payment has %d", receipt.AmountMinor, v.p.AmountMinor)
 	}
-	return receipt, about, nil
+	return receipt, about, v.amount(about, receipt)
 }
+
+// amount holds a receipt's amount against what its message was about.
+func (v *verification) amount(about string, r wire.Receipt) error {
+	want := v.p.AmountMinor
+	switch about {
+	case aboutFormer: // of the payment, or of one of its refunds
+		if r.AmountMinor <= want {
+			return nil
+		}
+	case aboutRefund:
+		for _, back := range v.p.Refunds {
+			if back.Message == r.Answers {
+				want = back.AmountMinor
+			}
+		}
+	}
+	if r.AmountMinor != want && (r.AmountMinor != 0 || takes(about, r)) {
+		return fmt.Errorf("the wallet speaks of %d minor units, the message was of %d", r.AmountMinor, want)
+	}
+	return nil
+}
+
+// What a receipt can be about beside the payment's own messages.
+const (
+	aboutRefund = "refund"
+	aboutFormer = "former message" // that another has replaced
+)
 
 // message names the message of the payment that has this id.
 func (p *payment) message(id wire.ID) string {
@@ -80,6 +106,14 @@ func (p *payment) message(id wire.ID) string {
 		if m.id != nil && *m.id == id {
 			return m.name
 		}
+	}
+	for _, back := range p.Refunds {
+		if back.Message == id {
+			return aboutRefund
+		}
+	}
+	if slices.Contains(p.Former, id) || p.Resent != nil && p.Resent.Message == id {
+		return aboutFormer
 	}
 	return ""
 }
@@ -128,7 +162,12 @@ func saying(about string, r wire.Receipt) Saying {
 			fmt.Sprintf("钱包已签名:拒绝(%s,原因 %s),未扣款,凭证号 %s。", about, r.Reason, r.WalletRef),
 			fmt.Sprintf("The wallet has signed that it refused the %s, reason %s, and moved no money (reference %s).", about, r.Reason, r.WalletRef),
 		}
-	case r.State == wire.StateTaken:
+	case about == aboutRefund:
+		return Saying{
+			fmt.Sprintf("钱包已签名:已退款 %s,凭证号 %s。", amount, r.WalletRef),
+			fmt.Sprintf("The wallet has signed that it gave %s back (reference %s).", amount, r.WalletRef),
+		}
+	case r.State == wire.StateTaken && about != aboutFormer:
 		return Saying{
 			fmt.Sprintf("钱包已签名:已扣款 %s,凭证号 %s。", amount, r.WalletRef),
 			fmt.Sprintf("The wallet has signed that it took %s (reference %s).", amount, r.WalletRef),

@@ -64,6 +64,14 @@ type payment struct {
 	Advice      *wire.ID  `json:"advice"`
 	Reversal    *wire.ID  `json:"reversal"`
 	Report      *wire.ID  `json:"report"`
+	Former      []wire.ID `json:"former"`
+	Resent      *struct {
+		Message wire.ID `json:"message"`
+	} `json:"resent"`
+	Refunds []struct {
+		AmountMinor int64   `json:"amount_minor"`
+		Message     wire.ID `json:"message"`
+	} `json:"refunds"`
 }
 
 // verification is one run of Verify.
