@@ -54,7 +54,11 @@ func newRoot() *cobra.Command {
   walletd serve --dir DIR --broker mqtt://127.0.0.1:1883
   walletd accounts --dir DIR                           who has how much
   walletd payments --dir DIR --day 2026-11-24          what was taken, and what not
-  walletd check --dir DIR                              whether the books add up`,
+  walletd check --dir DIR                              whether the books add up
+  walletd app sync --dir DIR --phone FILE              a phone's log, and its next allowance
+  walletd proof list --dir DIR                         devices that spent twice
+
+Several processes share the work: serve --share NAME, and --ledger postgres://… for all verbs.`,
 		Version: version, SilenceErrors: true, SilenceUsage: true,
 		Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
@@ -62,7 +66,7 @@ func newRoot() *cobra.Command {
 	root.PersistentFlags().StringVar(&s.dir, "dir", "/var/lib/walletd", "the wallet's folder")
 	root.PersistentFlags().StringVar(&s.ledger, "ledger", "", "postgres://USER@HOST/DATABASE, or $"+ledgerVar+" (default: a file in the folder)")
 	root.PersistentFlags().BoolVar(&s.json, "json", false, "print JSON")
-	root.AddCommand(newInit(s), newEnrol(s), newServe(s), newAccounts(s), newPayments(s), newCheck(s), newConformKit(s))
+	root.AddCommand(newInit(s), newEnrol(s), newServe(s), newAccounts(s), newPayments(s), newCheck(s), newConformKit(s), newApp(s), newProof(s))
 	for _, c := range append(root.Commands(), root) {
 		c.Args = func(c *cobra.Command, args []string) error {
 			if err := cobra.NoArgs(c, args); err != nil {

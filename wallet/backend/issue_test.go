@@ -11,12 +11,9 @@ import (
 	"strings"
 	"testing"
 
-	"tapkeeper/emv/cert"
-	"tapkeeper/emv/tlv"
 	"tapkeeper/uplink/wire"
 	"tapkeeper/wallet/backend/backendtest"
 	"tapkeeper/wallet/ledger"
-	"tapkeeper/wallet/phone"
 )
 
 // Keys that went through a file judge the cards made before.
@@ -111,42 +108,6 @@ func TestOnlineOnlyCard(t *testing.T) {
 	}
 	if r := s.receipt(wire.Authorisation{Payment: about(1, 500, 2, record)}); r.Result != wire.Accepted {
 		t.Errorf("%v", r.Reason)
-	}
-}
-
-// A new grant starts a new epoch, and the wallet keeps the two apart. A tap that
-// no terminal has brought yet lowers the grant, and still counts when it comes.
-func TestRenewedAllowance(t *testing.T) {
-	s := newShop(t)
-	s.receipt(wire.Advice{Payment: about(1, 500, 1, s.tap(1, 500, backendtest.AskTC, 1))})
-	late := s.tap(2, 300, backendtest.AskTC, 1)
-	atc := s.phone.State().Cards[0].ATC
-	log, err := s.phone.Taps(s.profile.ADF)
-	s.must(err)
-	renewal := Renewal{[8]byte(s.profile.DeviceID), atc, log, Allowance{1000, 1000, 5}}
-	coded, err := s.keys.Issuer.Renew(t.Context(), s.ledger, renewal, noon)
-	s.must(err)
-	grant, err := cert.ParseGrant(coded)
-	s.must(err)
-	if total, _ := tlv.Number(grant.Total[:]); total != 700 || grant.Epoch != 2 {
-		t.Errorf("total %d, epoch %d", total, grant.Epoch)
-	}
-	s.must(s.phone.Reported(s.profile.ADF, atc))
-	s.must(s.phone.Renew(s.profile.ADF, coded))
-	if r := s.receipt(wire.Advice{Payment: about(3, 700, 1, s.tap(3, 700, backendtest.AskTC, 1))}); r.Result != wire.Accepted {
-		t.Errorf("first tap of the new epoch: %v", r.Reason)
-	}
-	if r := s.receipt(wire.Advice{Payment: about(2, 300, 1, late)}); r.Result != wire.Accepted {
-		t.Errorf("late tap of the old epoch: %v", r.Reason)
-	}
-	renewal.Log = []phone.Tap{{Amount: 1000, Epoch: 9, Index: 1}}
-	if _, err := s.keys.Issuer.Renew(t.Context(), s.ledger, renewal, noon); !errors.Is(err, ErrNoAllowance) {
-		t.Errorf("all on its way: %v", err)
-	}
-	s.block("alice")
-	renewal.Log = nil
-	if _, err := s.keys.Issuer.Renew(t.Context(), s.ledger, renewal, noon); !errors.Is(err, ErrNoAllowance) {
-		t.Errorf("blocked account: %v", err)
 	}
 }
 

@@ -119,7 +119,7 @@ func (s *Service) handle(ctx context.Context, topic string, payload []byte) ([]P
 	case wire.Echo:
 		return s.echo(ctx, m, d)
 	case wire.State:
-		return nil, nil // for whoever watches the fleet; the ledger has no use for it
+		return s.state(ctx, m, d)
 	}
 	return nil, fmt.Errorf("%w: %s is not for the wallet", ErrRejected, m.Kind)
 }

@@ -131,28 +131,6 @@ func TestOldRecordIsLate(t *testing.T) {
 	}
 }
 
-// A phone that pays twice from one state is caught, and everything after refused.
-func TestDoubleSpendBlocksTheDevice(t *testing.T) {
-	s := newShop(t)
-	first := s.tap(1, 500, backendtest.AskTC, 1)
-	clone, err := backendtest.New(s.profile, func() time.Time { return noon })
-	s.must(err)
-	second, _, err := s.sale(2, 500, backendtest.AskTC, 1).Do(clone)
-	s.must(err)
-	for n, c := range []struct {
-		record []byte
-		want   wire.Reason
-	}{{first, 0}, {second, 0x31}, {s.tap(3, 500, backendtest.AskTC, 1), 0x01}} {
-		if r := s.receipt(wire.Advice{Payment: about(byte(n+1), 500, 1, c.record)}); r.Reason != c.want {
-			t.Errorf("tap %d: %v, want %v", n+1, r.Reason, c.want)
-		}
-	}
-	// What was taken before stays, and can still be taken back.
-	if r := s.receipt(wire.Reversal{Payment: about(1, 500, 4, withKind(first, 4))}); r.State != wire.StateReversed || s.balance("alice") != 10000 {
-		t.Errorf("reversal: %v, alice has %d", r.State, s.balance("alice"))
-	}
-}
-
 func TestRefundByTapNeedsTheSamePayer(t *testing.T) {
 	refundID := wire.ID{0xEE}
 	tapRefund := func(s *shop) wire.Data {

@@ -1,0 +1,296 @@
+package backend
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"tapkeeper/emv/cert"
+	"tapkeeper/emv/channel"
+	"tapkeeper/emv/tlv"
+	"tapkeeper/wallet/ledger"
+	"tapkeeper/wallet/phone"
+)
+
+const (
+	// MaxUpload bounds an upload in bytes: more taps than two grants allow.
+	MaxUpload = 256 << 10
+	// releaseDays after its grant's end an undelivered tap is the payer's again.
+	// Records are accepted up to recordDaysMax: no day belongs to both.
+	releaseDays = recordDaysMax + 1
+)
+
+// ErrUpload says that an upload is not a phone's, or does not hold together:
+// there is nothing to keep of it, and the same bytes will not get better.
+var ErrUpload = errors.New("upload refused")
+
+// App answers phones (scheme 7.4, 7.6): it takes their logs, compares them with
+// what terminals delivered, gives back what nobody can claim any more, and gives
+// new allowances. It is safe for concurrent use.
+type App struct {
+	ledger *ledger.Ledger
+	issuer *Issuer
+	policy Allowance
+	now    func() time.Time
+}
+
+// NewApp makes one; policy is the most that a device may have undelivered, now is time.Now when nil.
+func NewApp(l *ledger.Ledger, i *Issuer, policy Allowance, now func() time.Time) *App {
+	if now == nil {
+		now = time.Now
+	}
+	return &App{l, i, policy, now}
+}
+
+// Handle answers one upload with the JSON of a phone.Reply. What it changed is on
+// disk when it returns; the same upload again changes nothing and gets the same
+// grant. ErrUpload is for the phone, any other error is the wallet's own trouble.
+func (a *App) Handle(ctx context.Context, raw []byte) ([]byte, error) {
+	u, err := a.open(ctx, raw)
+	if err != nil {
+		return nil, err
+	}
+	device, err := a.device(ctx, u)
+	if err != nil {
+		return nil, err
+	}
+	now := a.now()
+	var r phone.Reply
+	err = a.ledger.UpdateKeys(ctx, []string{payerKey(device.Account)}, func(tx *ledger.Tx) (err error) {
+		r, err = a.settle(tx, device.ID, u, now)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("upload of device %X: %w", device.ID, err)
+	}
+	sum := sha256.Sum256(raw)
+	r.Upload = sum[:]
+	return json.Marshal(r)
+}
+
+// Release gives back what is due, of all phones. Uploads do so for their own.
+func (a *App) Release(ctx context.Context) (taps int64, err error) {
+	now := a.now()
+	err = a.ledger.Update(ctx, func(tx *ledger.Tx) (err error) {
+		taps, err = tx.Release(nil, releasable(now), now)
+		return err
+	})
+	return taps, err
+}
+
+// releasable is the moment before which a grant must have ended for its taps to be released now.
+func releasable(now time.Time) time.Time {
+	return now.UTC().Truncate(24*time.Hour).AddDate(0, 0, 1-releaseDays)
+}
+
+// open verifies an upload and reads it.
+func (a *App) open(ctx context.Context, raw []byte) (phone.Upload, error) {
+	var u phone.Upload
+	parts := bytes.Split(raw, []byte{'.'})
+	if len(raw) > MaxUpload || len(parts) != 3 {
+		return u, fmt.Errorf("%w: not a signed upload", ErrUpload)
+	}
+	var decoded [3][]byte
+	for i, p := range parts {
+		b, err := base64.RawURLEncoding.Strict().DecodeString(string(p))
+		if err != nil || bytes.ContainsAny(p, "\r\n") {
+			return u, fmt.Errorf("%w: not base64url", ErrUpload)
+		}
+		decoded[i] = b
+	}
+	if string(decoded[0]) != phone.AppHeader {
+		return u, fmt.Errorf("%w: another header", ErrUpload)
+	}
+	if err := json.Unmarshal(decoded[1], &u); err != nil || len(u.Device) != 8 {
+		return u, fmt.Errorf("%w: not an upload", ErrUpload)
+	}
+	d, err := a.device(ctx, u)
+	if err != nil {
+		return u, err
+	}
+	public, err := hex.DecodeString(d.SignKey)
+	if err != nil {
+		return u, fmt.Errorf("device %X: damaged key", d.ID)
+	}
+	key, err := channel.NewVerifyKey(public)
+	if err != nil {
+		return u, fmt.Errorf("device %X: damaged key", d.ID)
+	}
+	if !key.Verify(decoded[2], raw[:len(raw)-len(parts[2])-1]) {
+		return u, fmt.Errorf("%w: the signature is wrong", ErrUpload)
+	}
+	return u, nil
+}
+
+func (a *App) device(ctx context.Context, u phone.Upload) (ledger.Device, error) {
+	var d ledger.Device
+	err := a.ledger.View(ctx, func(tx *ledger.Tx) (err error) { d, err = tx.Device([8]byte(u.Device)); return err })
+	if errors.Is(err, ledger.ErrNone) {
+		return d, fmt.Errorf("%w: unknown device", ErrUpload)
+	}
+	return d, err
+}
+
+// settle takes the log and, when it is asked for, gives a grant.
+func (a *App) settle(tx *ledger.Tx, id [8]byte, u phone.Upload, now time.Time) (phone.Reply, error) {
+	r := phone.Reply{ReportedATC: u.ATC, Status: "active"}
+	device, err := tx.Device(id)
+	if err != nil {
+		return r, err
+	}
+	caught, err := a.compare(tx, device, u, now)
+	if err != nil {
+		return r, err
+	}
+	if caught {
+		if err := tx.SetDeviceStatus(id, ledger.DeviceBlocked); err != nil {
+			return r, fmt.Errorf("block device: %w", err)
+		}
+		device.Status = ledger.DeviceBlocked
+	}
+	if r.Released, err = tx.Release(&id, releasable(now), now); err != nil {
+		return r, fmt.Errorf("release: %w", err)
+	}
+	if r.Undelivered, err = tx.Undelivered(id); err != nil {
+		return r, fmt.Errorf("add up what is undelivered: %w", err)
+	}
+	account, err := tx.Account(device.Account)
+	if err != nil {
+		return r, fmt.Errorf("account %q: %w", device.Account, err)
+	}
+	if device.Status != ledger.DeviceActive || account.Blocked {
+		r.Status = "blocked"
+		return r, nil
+	}
+	if u.Renew {
+		r.Grant, err = a.renew(tx, device, account, u, r.Undelivered, now)
+	}
+	return r, err
+}
+
+// compare keeps the log and holds it against the grant, against what the phone
+// told before and against what terminals delivered. True: a terminal has the
+// phone's signature on something else. A log that does not hold together is ErrUpload.
+func (a *App) compare(tx *ledger.Tx, d ledger.Device, u phone.Upload, now time.Time) (caught bool, err error) {
+	if u.Epoch == 0 && len(u.Taps) == 0 {
+		return false, nil
+	}
+	grant, err := tx.Grant(d.ID, u.Epoch)
+	if errors.Is(err, ledger.ErrNone) {
+		return false, fmt.Errorf("%w: no grant of epoch %d was given", ErrUpload, u.Epoch)
+	}
+	if err != nil {
+		return false, fmt.Errorf("read grant: %w", err)
+	}
+	log, err := readLog(d.ID, grant, u)
+	if err != nil {
+		return false, fmt.Errorf("%w: %w", ErrUpload, err)
+	}
+	before, err := tx.Reports(d.ID, u.Epoch, 0, 0xFFFF)
+	if err != nil {
+		return false, fmt.Errorf("read the log of before: %w", err)
+	}
+	if len(before) > len(log) {
+		return false, fmt.Errorf("%w: %d taps, %d were told before", ErrUpload, len(log), len(before))
+	}
+	for i, t := range log {
+		if i < len(before) {
+			if before[i].Chain != t.Chain {
+				return false, fmt.Errorf("%w: tap %d is another than was told before", ErrUpload, t.Index)
+			}
+			continue
+		}
+		if err := tx.PutReport(t, now); err != nil {
+			return false, fmt.Errorf("keep tap %d: %w", t.Index, err)
+		}
+	}
+	delivered, err := tx.Taps(d.ID, u.Epoch)
+	if err != nil {
+		return false, fmt.Errorf("read delivered taps: %w", err)
+	}
+	for _, t := range delivered {
+		if int(t.Index) > len(log) || log[t.Index-1].Chain != t.Chain {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// readLog checks that a log is the whole of an epoch's taps: the chain from the
+// grant on, every index, within the total.
+func readLog(device [8]byte, grant ledger.Grant, u phone.Upload) ([]ledger.Report, error) {
+	g, err := cert.ParseGrant(grant.Body[:])
+	if err != nil {
+		return nil, fmt.Errorf("read grant: %w", err)
+	}
+	if len(u.Taps) > int(g.MaxTaps) {
+		return nil, errors.New("more taps than the grant allows")
+	}
+	var log []ledger.Report
+	chain, atc, sum := channel.FirstChain(grant.Body[:]), g.ATCBase, int64(0)
+	for i, t := range u.Taps {
+		if t.Epoch != u.Epoch || int(t.Index) != i+1 || len(t.Transaction) != 16 || len(t.Terminal) != 8 || len(t.Chain) != 16 {
+			return nil, fmt.Errorf("tap %d is not the next of its epoch", i+1)
+		}
+		if t.Amount < 0 || t.Amount > grant.TotalMinor-sum || t.ATC <= atc || t.ATC > u.ATC {
+			return nil, fmt.Errorf("tap %d: amount or counter out of range", i+1)
+		}
+		atc, sum = t.ATC, sum+t.Amount
+		chain = chain.Next(channel.Link{Transaction: [16]byte(t.Transaction), Amount: [6]byte(tlv.BCD(uint64(t.Amount), 6)),
+			Currency: g.Currency, ATC: t.ATC, TerminalID: [8]byte(t.Terminal)})
+		if chain != channel.Chain(t.Chain) {
+			return nil, fmt.Errorf("tap %d does not follow from the grant", i+1)
+		}
+		log = append(log, ledger.Report{Device: device, Epoch: t.Epoch, Index: t.Index, Payment: [16]byte(t.Transaction),
+			AmountMinor: t.Amount, ATC: t.ATC, Terminal: [8]byte(t.Terminal), Chain: [16]byte(t.Chain)})
+	}
+	return log, nil
+}
+
+// renew gives the next grant, or the one that the phone has not taken yet. What
+// is undelivered of all earlier epochs lowers it (scheme 7.6), so that the
+// operator's risk is the policy and not a policy an epoch. Nothing left is no grant.
+func (a *App) renew(tx *ledger.Tx, d ledger.Device, account ledger.Account, u phone.Upload, undelivered int64, now time.Time) ([]byte, error) {
+	left := a.policy
+	left.TotalMinor -= undelivered
+	if left.TotalMinor <= 0 {
+		return nil, nil
+	}
+	if u.Epoch == 0 || u.Epoch+1 < d.Epoch {
+		return nil, fmt.Errorf("%w: no next grant belongs to epoch %d", ErrUpload, u.Epoch)
+	}
+	if u.Epoch < d.Epoch { // the phone has not told of the last one
+		given, err := tx.Grant(d.ID, d.Epoch)
+		if err != nil {
+			return nil, fmt.Errorf("read grant: %w", err)
+		}
+		switch {
+		case given.ValidTo.Before(releasable(now)): // nothing of it can come any more
+		case given.ValidTo.Before(now) || given.TotalMinor > left.TotalMinor:
+			return nil, nil // it may have been used, or what was spent since must be delivered first
+		default:
+			return given.Body[:], nil
+		}
+	}
+	left.PerTapMinor = min(left.PerTapMinor, left.TotalMinor)
+	epoch, err := tx.NextEpoch(d.ID)
+	if err != nil {
+		return nil, err
+	}
+	currency, _ := numericOf(account.Currency)
+	signed, err := a.issuer.grant(d.ID, epoch, u.ATC, currency, left, now)
+	if err != nil {
+		return nil, err
+	}
+	g, err := granted(signed)
+	if err != nil {
+		return nil, err
+	}
+	return signed, tx.PutGrant(g)
+}
