@@ -46,6 +46,7 @@ type ReaderConfig struct {
 // WalletConfig says how the wallet is reached and how long it is waited for.
 type WalletConfig struct {
 	Broker       string `toml:"broker"`        // mqtt://HOST:PORT or mqtts://HOST:PORT; several nodes of a cluster with commas
+	ClientID     string `toml:"client_id"`     // default MERCHANT/TERMINAL, as the certificate's name; a secret one where the broker binds none
 	Username     string `toml:"username"`      // default none
 	PasswordFile string `toml:"password_file"` // default none
 	CAFile       string `toml:"ca_file"`       // mqtts: who signs the broker's certificate; default the system's

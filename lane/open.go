@@ -238,7 +238,7 @@ func (l *Lane) openLink(keys *wire.Terminal, handle receiver) error {
 		return err
 	}
 	l.link, err = uplink.New(uplink.Config{
-		Broker: l.cfg.Wallet.Broker, Terminal: keys, Credentials: credentials(l.cfg.Wallet), Files: files,
+		Broker: l.cfg.Wallet.Broker, ClientID: l.cfg.Wallet.ClientID, Terminal: keys, Credentials: credentials(l.cfg.Wallet), Files: files,
 		Handle: handle, Handlers: handlers, Changed: l.linkChanged, Version: l.version,
 		Waiting: func() int64 { waiting, _ := l.store.Depth(); return int64(waiting) },
 		Heads:   func() wire.Heads { return l.terminal.Heads() }, // asked once the link runs
