@@ -25,6 +25,7 @@ type Config struct {
 	Limits   LimitsConfig   `toml:"limits"`
 	Bounds   BoundsConfig   `toml:"bounds"`
 	Keys     KeysConfig     `toml:"keys"`
+	Journal  JournalConfig  `toml:"journal"`
 	Firmware FirmwareConfig `toml:"firmware_config"`
 }
 
@@ -55,9 +56,26 @@ type WalletConfig struct {
 	AnswerMS     int    `toml:"answer_ms"`     // bound of an online answer; default 3000
 }
 
+// JournalConfig says how long the journal keeps things.
+type JournalConfig struct {
+	// KeepDays is how long a finished payment is kept: 400, a year and the month in
+	// which its books are closed. Not under 60: the wallet takes records up to 30
+	// days old and releases what was never claimed after 31 (terminal.md), and a
+	// dispute about the last of them needs its month, too.
+	KeepDays int `toml:"keep_days"`
+}
+
+const (
+	defaultKeepDays = 400
+	leastKeepDays   = 60
+	mostKeepDays    = 36500 // a century: for ever
+)
+
 // KeysConfig names the files that hold keys (terminal.md, Keys).
 type KeysConfig struct {
-	JournalMaster    string `toml:"journal_master"`    // 32 bytes in hex, 0600
+	JournalMaster    string `toml:"journal_master"`    // PATH or "file:PATH", "credential:NAME", "tpm:PATH" (package vault)
+	TPMDevice        string `toml:"tpm_device"`        // default /dev/tpmrm0; "unix:PATH" of a simulator, never where environment is "live"
+	TPMPCRs          []int  `toml:"tpm_pcrs"`          // what a new key of the TPM is sealed to, 0 to 23 of the SHA-256 bank; default none
 	TerminalSigning  string `toml:"terminal_signing"`  // Ed25519 private key, PKCS #8 PEM, 0600
 	WalletSigning    string `toml:"wallet_signing"`    // Ed25519 public key, PKIX PEM
 	WalletEncryption string `toml:"wallet_encryption"` // P-256 public key, PKIX PEM
@@ -92,6 +110,9 @@ func (c *Config) Validate() error {
 	if c.Wallet.AnswerMS == 0 {
 		c.Wallet.AnswerMS = 3000
 	}
+	if c.Journal.KeepDays == 0 {
+		c.Journal.KeepDays = defaultKeepDays
+	}
 	for _, check := range []struct {
 		ok          bool
 		field, want string
@@ -123,7 +144,32 @@ func (c *Config) Validate() error {
 	if err := c.Bounds.validate(); err != nil {
 		return err
 	}
+	if err := c.validateJournal(); err != nil {
+		return err
+	}
 	return c.validateReader()
+}
+
+func (c *Config) validateJournal() error {
+	if d := c.Journal.KeepDays; d < leastKeepDays || d > mostKeepDays {
+		return &FieldError{"journal.keep_days", fmt.Sprintf("%d to %d", leastKeepDays, mostKeepDays), fmt.Sprint(d)}
+	}
+	seen := map[int]bool{}
+	for _, n := range c.Keys.TPMPCRs {
+		if n < 0 || n > 23 || seen[n] {
+			return &FieldError{"keys.tpm_pcrs", "numbers of PCRs, 0 to 23, each once", fmt.Sprint(n)}
+		}
+		seen[n] = true
+	}
+	device, simulated := strings.CutPrefix(c.Keys.TPMDevice, "unix:")
+	switch {
+	case c.Keys.TPMDevice == "":
+	case simulated && c.Environment == "live":
+		return &FieldError{"keys.tpm_device", `a TPM of this machine where environment is "live"`, c.Keys.TPMDevice}
+	case !filepath.IsAbs(device):
+		return &FieldError{"keys.tpm_device", `an absolute path, or "unix:" and one`, c.Keys.TPMDevice}
+	}
+	return nil
 }
 
 func (c *Config) validateReader() error {

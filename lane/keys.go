@@ -5,14 +5,12 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/x509"
-	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 )
 
 // maxKeyFile is far above any key file; a wrong path must not fill the memory.
@@ -53,19 +51,6 @@ func readKeyFile(setting, path string) ([]byte, error) {
 		return nil, &KeyError{setting, path, errors.Unwrap(err).Error()}
 	}
 	return raw, nil
-}
-
-func readMaster(path string) ([]byte, error) {
-	const setting = "keys.journal_master"
-	raw, err := readSecret(setting, path)
-	if err != nil {
-		return nil, err
-	}
-	key, err := hex.DecodeString(strings.TrimSpace(string(raw)))
-	if err != nil || len(key) != 32 {
-		return nil, &KeyError{setting, path, "want 32 bytes in hex"}
-	}
-	return key, nil
 }
 
 func readSigner(path string) (ed25519.PrivateKey, error) {

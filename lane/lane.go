@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"tapkeeper/queue"
+	"tapkeeper/queue/vault"
 	"tapkeeper/reader"
 	"tapkeeper/terminal"
 	"tapkeeper/uplink"
@@ -24,6 +25,7 @@ type Lane struct {
 	log     zerolog.Logger
 
 	store    *queue.Store
+	source   *vault.Source // of the journal's master key
 	reader   reader.Reader
 	acceptor terminal.Acceptor // nil: phones are tapped on the reader
 	link     *uplink.Link
@@ -31,6 +33,10 @@ type Lane struct {
 	clock    *clock
 	handling handling
 	closing  []func() error // in the order of opening
+
+	keys     sync.Mutex // guards master, usesNext
+	master   *vault.Key
+	usesNext bool // see KeyState
 }
 
 // Terminal is what a till talks to.

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -15,7 +14,6 @@ import (
 	"tapkeeper/emv"
 	firmwareconfig "tapkeeper/firmware-config"
 	"tapkeeper/firmware-config/bundle"
-	"tapkeeper/queue"
 	"tapkeeper/reader"
 	"tapkeeper/reader/pcsc"
 	"tapkeeper/reader/virtual"
@@ -58,6 +56,15 @@ func open(cfg Config, version string, log zerolog.Logger, s seams) (l *Lane, err
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	source, master, err := loadMaster(cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil { // also where openStore has not taken it over
+			_ = master.Close()
+		}
+	}()
 	keys, err := loadKeys(cfg)
 	if err != nil {
 		return nil, err
@@ -73,7 +80,7 @@ func open(cfg Config, version string, log zerolog.Logger, s seams) (l *Lane, err
 			_ = opened.Close()
 		}
 	}()
-	if err := l.openStore(keys.master); err != nil {
+	if err := l.openStore(source, master); err != nil {
 		return nil, err
 	}
 	if err := l.openReader(data.bundle.Models()); err != nil {
@@ -95,16 +102,9 @@ func open(cfg Config, version string, log zerolog.Logger, s seams) (l *Lane, err
 }
 
 // keys are those that files hold until pairing exists (terminal.md, Keys).
-type keys struct {
-	master []byte
-	wire   *wire.Terminal
-}
+type keys struct{ wire *wire.Terminal }
 
 func loadKeys(cfg Config) (keys, error) {
-	master, err := readMaster(cfg.Keys.JournalMaster)
-	if err != nil {
-		return keys{}, err
-	}
 	private, err := readSigner(cfg.Keys.TerminalSigning)
 	if err != nil {
 		return keys{}, err
@@ -125,7 +125,7 @@ func loadKeys(cfg Config) (keys, error) {
 		Address: wire.Address{Merchant: cfg.Merchant, Terminal: cfg.Terminal},
 		Signing: signing, WalletSigning: []ed25519.PublicKey{walletSigning}, WalletEncryption: walletEncryption,
 	})
-	return keys{master, w}, err
+	return keys{w}, err
 }
 
 // data is what a fleet ships and what changes from day to day.
@@ -186,24 +186,6 @@ func calibration(cfg Config, b *bundle.Bundle) time.Duration {
 		}
 	}
 	return best
-}
-
-func (l *Lane) openStore(master []byte) error {
-	if err := os.MkdirAll(l.cfg.DataDir, 0o700); err != nil {
-		return &PartError{"journal", err}
-	}
-	store, err := queue.Open(queue.Options{
-		Dir: filepath.Join(l.cfg.DataDir, "journal"), Master: master, Logger: warner{l.log},
-	})
-	if err != nil {
-		return &PartError{"journal", err}
-	}
-	l.store = store
-	l.closing = append(l.closing, store.Close)
-	if l.clock, err = openClock(store); err != nil {
-		return &PartError{"journal", err}
-	}
-	return nil
 }
 
 func (l *Lane) openReader(models []reader.Model) error {

@@ -4,38 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"tapkeeper/queue"
 	"tapkeeper/terminal"
 )
 
-const (
-	// keepDays is how long a finished payment is kept: a year and the month in
-	// which its books are closed.
-	keepDays   = 400
-	pruneEvery = 6 * time.Hour
-)
+const pruneEvery = 6 * time.Hour
 
 // ErrNoEntry: no message of that id is set aside.
 var ErrNoEntry = errors.New("no such message is parked or held")
-
-// Inspect verifies the journal of a lane that does not run, without changing it.
-func Inspect(cfg Config) (queue.Report, error) {
-	master, err := readMaster(cfg.Keys.JournalMaster)
-	if err != nil {
-		return queue.Report{}, err
-	}
-	defer clear(master)
-	report, err := queue.Inspect(queue.Options{Dir: journalDir(cfg), Master: master})
-	if err != nil {
-		return report, &PartError{"journal", err}
-	}
-	return report, nil
-}
-
-func journalDir(cfg Config) string { return filepath.Join(cfg.DataDir, "journal") }
 
 // VerifyJournal walks the whole journal while the lane runs.
 func (l *Lane) VerifyJournal() (queue.Report, error) { return l.store.Verify() }
@@ -81,7 +59,7 @@ func (l *Lane) prune(ctx context.Context) error {
 		if trusted, _ := l.clock.judge(now); !trusted {
 			continue
 		}
-		n, err := l.terminal.Prune(ctx, l.terminal.BusinessDay(now.AddDate(0, 0, -keepDays)), owes)
+		n, err := l.terminal.Prune(ctx, l.terminal.BusinessDay(now.AddDate(0, 0, -l.cfg.Journal.KeepDays)), owes)
 		if err != nil {
 			l.log.Warn().Err(err).Int("pruned", n).Msg("old payments could not be deleted")
 		} else if n > 0 {

@@ -13,6 +13,7 @@ import (
 	"tapkeeper/firmware-config/bundle"
 	"tapkeeper/lane"
 	"tapkeeper/queue"
+	"tapkeeper/queue/vault"
 	"tapkeeper/reader"
 	"tapkeeper/reader/pcsc"
 	"tapkeeper/till"
@@ -58,6 +59,7 @@ func classify(err error) *failure {
 	var problem *till.Problem
 	var field *lane.FieldError
 	var key *lane.KeyError
+	var master *vault.Error
 	var part *lane.PartError
 	var refused *bundle.Refused
 	switch {
@@ -67,6 +69,8 @@ func classify(err error) *failure {
 		return classifyProblem(problem)
 	case errors.As(err, &field):
 		return &failure{exitConfig, err, "correct this setting in the configuration file"}
+	case errors.As(err, &master):
+		return &failure{exitConfig, err, master.Fix}
 	case errors.As(err, &key):
 		return &failure{exitConfig, err, "see docs/operations.md, Keys, for how each key file is made"}
 	case errors.As(err, &refused):
@@ -116,7 +120,7 @@ func classifyPart(p *lane.PartError) *failure {
 	case errors.Is(p, fs.ErrPermission), errors.Is(p, syscall.ENOTDIR):
 		return &failure{exitConfig, p, "the path must be in a folder that the daemon's user owns; see docs/operations.md, Settings"}
 	case errors.Is(p, queue.ErrKey):
-		return &failure{exitConfig, p, "keys.journal_master must name the key that this journal was made with"}
+		return &failure{exitConfig, p, "nothing was changed; keys.journal_master must name the key that this journal was made with"}
 	case errors.Is(p, queue.ErrFull):
 		return &failure{exitUnavailable, p, "free disk space where data_dir is; nothing was lost"}
 	case errors.Is(p, queue.ErrDisk):

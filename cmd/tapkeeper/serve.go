@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"tapkeeper/lane"
+	"tapkeeper/queue/vault"
 	"tapkeeper/reader"
 	"tapkeeper/till"
 )
@@ -35,6 +36,9 @@ daemon on the same data folder or socket.`,
 				if c.Flags().Changed(name) {
 					return usage(fmt.Errorf("serve does not take --%s; till.socket is in the configuration", name))
 				}
+			}
+			if err := vault.Seclude(); err != nil { // before the first key is read
+				return err
 			}
 			cfg, err := loadConfig(path)
 			if err != nil {

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/google/go-tpm/tpm2"
+
+	"tapkeeper/queue/vault/vaulttest"
 )
 
 // A key cannot be printed, whatever is tried, and cannot be used when it is closed.
@@ -200,9 +202,9 @@ func TestCredentialIsOthers(t *testing.T) {
 
 // A key sealed to PCRs comes back while they are the same, and only from the TPM that sealed it.
 func TestTPM(t *testing.T) {
-	chipA := startTPM(t)
+	chipA := vaulttest.StartTPM(t)
 	path := filepath.Join(t.TempDir(), "master.tpm")
-	s, err := Parse("tpm:"+path, Settings{TPM: chipA.device(), PCRs: []int{7, 11}})
+	s, err := Parse("tpm:"+path, Settings{TPM: chipA.Device(), PCRs: []int{7, 11}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,21 +219,21 @@ func TestTPM(t *testing.T) {
 		k, err := s.Load()
 		shows(t, k, err, testMaster)
 	}
-	chipA.restart()
+	chipA.Restart()
 	k, err := s.Load()
 	shows(t, k, err, testMaster)
 
 	extend(t, chipA, 7)
 	_, err = s.Load()
 	refusedAs(t, "a changed PCR", err, "PCR 7 11 differ")
-	chipA.restart() // and it begins anew
+	chipA.Restart() // and it begins anew
 	exchange(t, s)
 
-	chipB := startTPM(t)
-	other, _ := Parse("tpm:"+path, Settings{TPM: chipB.device()})
+	chipB := vaulttest.StartTPM(t)
+	other, _ := Parse("tpm:"+path, Settings{TPM: chipB.Device()})
 	_, err = other.Load()
 	refusedAs(t, "another TPM", err, "another TPM")
-	chipB.stop()
+	chipB.Stop()
 	_, err = other.Load()
 	refusedAs(t, "no TPM", err, "TPM unix:")
 
@@ -252,9 +254,9 @@ func TestTPM(t *testing.T) {
 	}
 }
 
-func extend(t *testing.T, s *swtpm, pcr uint32) {
+func extend(t *testing.T, s *vaulttest.TPM, pcr uint32) {
 	t.Helper()
-	c, err := openTPM(s.device())
+	c, err := openTPM(s.Device())
 	if err != nil {
 		t.Fatal(err)
 	}

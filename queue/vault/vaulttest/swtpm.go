@@ -1,0 +1,80 @@
+// Package vaulttest starts a TPM for a test: swtpm, a whole TPM 2.0 in a process.
+package vaulttest
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// TPM is one of a machine of its own. It ends with the test.
+type TPM struct {
+	t   testing.TB
+	dir string
+	cmd *exec.Cmd
+	out bytes.Buffer
+}
+
+// patience is far above what swtpm needs for its start.
+const patience = 20 * time.Second
+
+// StartTPM starts one. Where there is no swtpm the test is skipped, under CI it fails.
+func StartTPM(t testing.TB) *TPM {
+	t.Helper()
+	path, err := exec.LookPath("swtpm")
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("swtpm is missing: %v", err)
+		}
+		t.Skipf("swtpm is missing: %v", err)
+	}
+	dir, err := os.MkdirTemp("", "tpm") // a socket's path must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &TPM{t: t, dir: dir}
+	t.Cleanup(func() { s.Stop(); os.RemoveAll(dir) })
+	s.start(path)
+	return s
+}
+
+// Device is how the settings name it.
+func (s *TPM) Device() string { return "unix:" + filepath.Join(s.dir, "s") }
+
+func (s *TPM) start(path string) {
+	s.t.Helper()
+	s.cmd = exec.Command(path, "socket", "--tpm2", "--tpmstate", "dir="+s.dir,
+		"--server", "type=unixio,path="+filepath.Join(s.dir, "s"), "--ctrl", "type=unixio,path="+filepath.Join(s.dir, "c"),
+		"--flags", "not-need-init,startup-clear")
+	s.cmd.Stdout, s.cmd.Stderr = &s.out, &s.out
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	for until := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(filepath.Join(s.dir, "s")); err == nil {
+			return
+		}
+		if time.Now().After(until) {
+			s.Stop()
+			s.t.Fatalf("swtpm does not start: %s", s.out.String())
+		}
+	}
+}
+
+// Stop ends it.
+func (s *TPM) Stop() {
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+	_ = os.Remove(filepath.Join(s.dir, "s"))
+}
+
+// Restart is a new start of the machine: the PCRs begin anew.
+func (s *TPM) Restart() {
+	s.t.Helper()
+	path := s.cmd.Path
+	s.Stop()
+	s.start(path)
+}
