@@ -32,6 +32,7 @@ import (
 	"tapkeeper/terminal"
 	"tapkeeper/terminal/dispute"
 	"tapkeeper/uplink/wire"
+	"tapkeeper/uplink/wire/wiretest"
 )
 
 // court is a store whose lane runs in this process, and what a third party is
@@ -58,6 +59,9 @@ func newCourt(t *testing.T) *court {
 		Dir: dir, People: []lanetest.Person{rich, poor}, Limits: lanetest.Limits{SumMinor: 1_000_000_00, DeviceMinor: 1_000_000_00},
 	})
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Watch(wiretest.Watch(t)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

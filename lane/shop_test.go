@@ -18,6 +18,7 @@ import (
 
 	"tapkeeper/lane/lanetest"
 	"tapkeeper/terminal"
+	"tapkeeper/uplink/wire/wiretest"
 )
 
 // patience bounds every wait of these tests; far above what is usual, for CI.
@@ -133,6 +134,9 @@ func newShop(t *testing.T) *shop {
 		Limits: lanetest.Limits{SumMinor: 1_000_000_00, DeviceMinor: 1_000_000_00},
 	})
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Watch(wiretest.Watch(t)); err != nil {
 		t.Fatal(err)
 	}
 	s := &shop{t: t, Store: store, payments: map[terminal.ID]bool{}}

@@ -15,6 +15,7 @@ import (
 	"tapkeeper/lane"
 	"tapkeeper/lane/lanetest"
 	"tapkeeper/till"
+	"tapkeeper/uplink/wire/wiretest"
 )
 
 var (
@@ -53,6 +54,9 @@ func furnishShop(t *testing.T) *shop {
 		Dir: dir, People: []lanetest.Person{rich, poor}, Limits: lanetest.Limits{SumMinor: 100_00, DeviceMinor: 100_00},
 	})
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Watch(wiretest.Watch(t)); err != nil {
 		t.Fatal(err)
 	}
 	s := &shop{Store: store, t: t, socket: filepath.Join(dir, "till.sock"), log: &safeBuffer{}}

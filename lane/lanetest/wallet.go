@@ -77,6 +77,14 @@ func (s *Store) openNetwork() error {
 // Keys are the wallet's, for a backend of one's own on the store's ledger.
 func (s *Store) Keys() *backend.Keys { return s.keys }
 
+// Watch shows every message that passes the broker, both ways. It must not block.
+func (s *Store) Watch(see func(topic string, payload []byte)) error {
+	return s.broker.Serve("tapkeeper/v1/#", func(topic string, payload []byte) []uplinktest.Publication {
+		see(topic, payload)
+		return nil
+	})
+}
+
 // answering lets the wallet's backend answer inside the broker.
 func answering(service *backend.Service) uplinktest.Handler {
 	return func(topic string, payload []byte) []uplinktest.Publication {
