@@ -76,7 +76,8 @@ var rooms = []room{
 	{path: "emv/emvtest", why: "the vectors are plain data, so that kernel, phone and wallet can be judged by the same files"},
 
 	{path: "reader", why: "a reader carries bytes and knows nothing of payments", third: []string{xsys}},
-	{path: "reader/pcsc", ours: []string{"reader/..."}, third: []string{scard, xsys}, why: "scard (cgo) only here"},
+	{path: "reader/pcsc", ours: []string{"reader/..."}, third: []string{scard, xsys}, tests: []string{"emv", "emv/emvtest"},
+		why: "scard (cgo) only here; its tests measure a whole tap through the kernel beside a bare replay through scard"},
 	{path: "reader/serialport", third: []string{serialPort, xsys}, why: "go.bug.st/serial only here: its sharp edges are closed in one place"},
 	{path: "reader/pn532", ours: []string{"reader/..."}, why: "a reader on a line, however the line is opened"},
 	{path: "reader/zvt", ours: []string{"reader/..."}, why: "a card terminal on a line, however the line is opened"},
@@ -116,7 +117,7 @@ var rooms = []room{
 
 	{path: "cmd/tapkeeper", ours: []string{"..."}, third: []string{cobra, sysd, toml, zerolog, isatty, uuid, xsys, xterm}, why: "the daemon knows no broker, database or reader library by name"},
 	{path: "cmd/tapdemo", ours: []string{"..."}, third: []string{cobra, mochi, toml, zerolog, isatty, uuid, xsys}, why: "the embedded broker is never part of the daemon"},
-	{path: "cmd/walletd", ours: []string{"wallet/...", "uplink/wire"}, tests: []string{"uplink/uplinktest/..."}, third: []string{cobra, paho, nats, toml, zerolog, isatty}, why: "the wallet as a process knows nothing of the terminal"},
+	{path: "cmd/walletd", ours: []string{"wallet/...", "uplink/wire"}, tests: []string{"uplink/uplinktest/...", "uplink/conform", "uplink/wire/wiretest"}, third: []string{cobra, paho, nats, toml, zerolog, isatty}, why: "the wallet as a process knows nothing of the terminal"},
 	{path: "cmd/phonesim", ours: []string{"wallet/phone", "reader/readertest"}, third: []string{cobra}, why: "a phone knows no terminal and no wallet backend"},
 
 	{path: "systemd", why: "files for systemd and a test that lets systemd judge them"},

@@ -16,11 +16,12 @@ type Device struct {
 	// Pseudo answers APDUs of class FF, which a real reader takes for itself; nil lets the phone have them.
 	Pseudo func(slot int, in []byte) []byte
 
-	lab     *Lab
-	number  int
-	plugged bool
-	lost    bool
-	slots   []*Slot
+	lab      *Lab
+	number   int
+	plugged  bool
+	lost     bool
+	slots    []*Slot
+	channels map[uint32]bool // open, by pcscd's number and slot
 }
 
 // Slot is the field of one slot.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // Lab is a pcscd with USB readers made of software: they are plugged and unplugged by pcscd's own hotplug path, and a
@@ -96,6 +97,7 @@ func (l *Lab) Restart(ctx context.Context) error {
 	defer l.mu.Unlock()
 	clear(l.open)
 	for _, d := range l.devices {
+		clear(d.channels)
 		if d.plugged {
 			l.udev('a', d)
 		}
@@ -170,9 +172,14 @@ func (l *Lab) udev(action byte, d *Device) {
 
 const udevRecord = 128
 
-// Plug plugs a reader in.
+// Plug plugs a reader in. It waits until pcscd is done with the last time that this one was there, which takes it half a
+// second: a reader that comes back before that is a duplicate to pcscd, and is never shown. Hands are slower.
 func (l *Lab) Plug(d *Device) {
 	l.mu.Lock()
+	for end := time.Now().Add(labPatience); len(d.channels) > 0 && time.Now().Before(end); l.mu.Lock() {
+		l.mu.Unlock()
+		time.Sleep(5 * time.Millisecond)
+	}
 	defer l.mu.Unlock()
 	if d.lab == nil {
 		d.lab, d.number = l, len(l.devices)+1
@@ -181,9 +188,12 @@ func (l *Lab) Plug(d *Device) {
 		}
 		l.devices = append(l.devices, d)
 	}
-	d.plugged = true
+	d.plugged, d.channels = true, map[uint32]bool{}
 	l.udev('a', d)
 }
+
+// labPatience is more than pcscd takes to forget a reader.
+const labPatience = 5 * time.Second
 
 // Unplug pulls a reader out: the driver finds it gone at once, and pcscd is told.
 func (l *Lab) Unplug(d *Device) {

@@ -84,6 +84,13 @@ func (l *Lab) answer(op byte, number uint16, slot int, arg uint32, data []byte) 
 	}
 	d := l.open[number]
 	there := d != nil && d.plugged && !d.lost
+	channel := uint32(number)<<8 | uint32(slot)
+	switch {
+	case op == 'o' && there:
+		d.channels[channel] = true
+	case op == 'x' && d != nil:
+		delete(d.channels, channel)
+	}
 	l.calls[operations[op]]++
 	l.mu.Unlock()
 	switch {
