@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
+
+	"tapkeeper/wallet/ledger/ledgertest"
 )
 
 // A child process commits takings and says so after each commit. It is killed
@@ -18,7 +19,10 @@ func TestCommittedSurvivesKill(t *testing.T) {
 		child(path)
 		return
 	}
-	path := filepath.Join(t.TempDir(), "ledger.db")
+	ledgertest.Each(t, survivesKill)
+}
+
+func survivesKill(t *testing.T, path string) {
 	l, err := Open(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)

@@ -36,7 +36,10 @@ const (
 
 // postgres is a database that several processes share. Each has one writer: a
 // second would only make the groups smaller; more processes are more writers.
-type postgres struct{ db *sql.DB }
+type postgres struct {
+	name string
+	db   *sql.DB
+}
 
 func openPostgres(ctx context.Context, name string) (store, error) {
 	config, err := pgx.ParseConfig(name)
@@ -49,7 +52,7 @@ func openPostgres(ctx context.Context, name string) (store, error) {
 			config.RuntimeParams[parameter] = value
 		}
 	}
-	p := &postgres{stdlib.OpenDB(*config)}
+	p := &postgres{name, stdlib.OpenDB(*config)}
 	p.db.SetMaxOpenConns(1 + readersMax)
 	p.db.SetMaxIdleConns(1 + readersMax)
 	if err := p.durable(ctx); err != nil {
