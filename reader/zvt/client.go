@@ -194,6 +194,9 @@ func (c *Client) take(ctx context.Context) error {
 	case <-c.closed:
 		return reader.ErrClosed
 	}
+	if c.link != nil {
+		c.look() // a line that is dead is found out before a command goes into it
+	}
 	if c.link == nil {
 		if err := c.connect(); err != nil {
 			c.turn <- struct{}{}

@@ -86,7 +86,7 @@ func (w *witness) Store(s zvt.Status) error {
 	return nil
 }
 
-func (w *witness) Hint(h zvt.Hint)       { w.hints = append(w.hints, h.Words()) }
+func (w *witness) Hint(h zvt.Hint)        { w.hints = append(w.hints, h.Words()) }
 func (w *witness) Printed(lines []string) { w.lines = append(w.lines, lines...) }
 
 // both runs a test on a serial line and on TCP.

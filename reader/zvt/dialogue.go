@@ -107,6 +107,8 @@ func (d *dialogue) next() (Msg, error) {
 			select {
 			case <-d.cancel:
 				d.aborted = true
+				d.wait = min(d.wait, d.link.times.stop)
+				d.deadline = time.Now().Add(d.wait)
 				if err := d.link.send(Msg{Control: Abort}); err != nil {
 					return Msg{}, err
 				}
@@ -141,7 +143,7 @@ func (d *dialogue) handle(m Msg) (end Msg, err error) {
 	switch m.Control {
 	case IntermStatus:
 		h := hintOf(m)
-		if h.Minutes > 0 {
+		if h.Minutes > 0 && !d.aborted {
 			d.wait = time.Duration(h.Minutes) * time.Minute
 		}
 		if d.witness != nil {

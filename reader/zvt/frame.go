@@ -199,6 +199,3 @@ func (d *Decoder) unfinished(b []byte) (Signal, []byte) {
 	d.from += 2
 	return Damaged, nil
 }
-
-// unread puts the last message back.
-func (d *Decoder) unread(from int) { d.from = from }

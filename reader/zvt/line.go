@@ -33,13 +33,14 @@ type times struct {
 	done  time.Duration // T3: for 80 00 or 84 xx
 	next  time.Duration // T4: for the next message of the terminal
 	store time.Duration // what keeping a booking may take before the terminal is asked to wait: less than T3
+	stop  time.Duration // for a word on what was to be stopped
 	busy  time.Duration // the pause before a terminal that asked to wait gets the command again (84 9C)
 	idle  time.Duration // between two looks at a terminal that nobody uses
 }
 
 func protocol() times {
 	const s = time.Second
-	return times{ack: 5 * s, done: 5 * s, next: 180 * s, store: 3 * s, busy: 2 * s, idle: 2 * s}
+	return times{ack: 5 * s, done: 5 * s, next: 180 * s, store: 3 * s, stop: 10 * s, busy: 2 * s, idle: 2 * s}
 }
 
 var (
@@ -59,6 +60,7 @@ type link struct {
 	decoder Decoder
 	buf     []byte
 	out     []byte
+	early   []byte // a message that came instead of an acknowledgement
 
 	mu          sync.Mutex
 	interrupted bool
@@ -68,18 +70,12 @@ func newLink(line Line, serial bool, t times) *link {
 	return &link{line: line, serial: serial, times: t, decoder: Decoder{Serial: serial}, buf: make([]byte, readSize)}
 }
 
-// interrupt ends a wait now, and until resume.
+// interrupt ends a wait now, and each later one: the client is being closed.
 func (l *link) interrupt() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.interrupted = true
 	_ = l.line.SetReadDeadline(time.Unix(1, 0))
-}
-
-func (l *link) resume() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.interrupted = false
 }
 
 func (l *link) until(t time.Time) (ok bool) {
@@ -139,7 +135,10 @@ func (l *link) isInterrupted() bool {
 func (l *link) receive(deadline time.Time) (Msg, error) {
 	spoilt := 0
 	for {
-		s, raw, err := l.signal(deadline)
+		s, raw, err := Message, l.early, error(nil)
+		if l.early = nil; raw == nil {
+			s, raw, err = l.signal(deadline)
+		}
 		if err != nil {
 			return Msg{}, err
 		}
@@ -199,8 +198,7 @@ func (l *link) send(m Msg) error {
 
 func (l *link) taken(deadline time.Time) (bool, error) {
 	for {
-		before := l.decoder.from
-		s, _, err := l.signal(deadline)
+		s, raw, err := l.signal(deadline)
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded) && !l.isInterrupted():
 			return false, nil
@@ -213,7 +211,7 @@ func (l *link) taken(deadline time.Time) (bool, error) {
 		case Refuse:
 			return false, nil
 		case Message:
-			l.decoder.unread(before)
+			l.early = bytes.Clone(raw)
 			return true, nil
 		}
 	}

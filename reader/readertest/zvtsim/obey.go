@@ -19,8 +19,11 @@ const (
 
 // obey carries one command out.
 func (t *Terminal) obey(m zvt.Msg) error {
-	if m.Control == zvt.Abort { // nothing runs
+	switch {
+	case m.Control == zvt.Abort: // nothing runs
 		t.send(zvt.Msg{Control: 0x8400 | notPossible})
+		return nil
+	case m.Control>>8 == 0x80 || m.Control>>8 == 0x84: // an answer to nothing
 		return nil
 	}
 	f := t.fault(false, zvt.Done)

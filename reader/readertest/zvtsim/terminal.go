@@ -276,6 +276,7 @@ func (t *Terminal) framed(raw []byte) []byte {
 
 // say sends a message and waits for its answer. A booking stands on the answer alone.
 func (t *Terminal) say(m zvt.Msg) (zvt.Control, error) {
+	stop := false
 	for range 20 {
 		f := t.fault(false, m.Control)
 		if t.strike(f, true) {
@@ -286,6 +287,14 @@ func (t *Terminal) say(m zvt.Msg) (zvt.Control, error) {
 			return 0, errCut
 		}
 		answer, err := t.receive(t.Patience)
+		for err == nil && answer.Control == zvt.Abort { // it comes beside the answer, and only before a booking
+			if stop = m.Control == zvt.IntermStatus; stop {
+				t.send(zvt.Msg{Control: zvt.Done})
+			} else {
+				t.send(zvt.Msg{Control: 0x8400 | notPossible})
+			}
+			answer, err = t.receive(t.Patience)
+		}
 		if errors.Is(err, errStruck) && answer.Control == zvt.Done {
 			return zvt.Done, errStruck
 		}
@@ -295,8 +304,7 @@ func (t *Terminal) say(m zvt.Msg) (zvt.Control, error) {
 		case answer.Control == 0x849C: // once more in two seconds
 			time.Sleep(t.Slowness)
 			continue
-		case answer.Control == zvt.Abort:
-			t.send(zvt.Msg{Control: zvt.Done})
+		case stop:
 			return zvt.Abort, nil
 		}
 		if f == Twice {
