@@ -31,6 +31,7 @@ type node struct {
 	*uplinktest.Child
 	restart      func()
 	till, wallet *network.Line
+	scheme       string // of the wallet's address
 }
 
 // site is a store with one lane, a wallet as a process, and a broker between them.
@@ -50,13 +51,14 @@ const terminalName = lanetest.Merchant + "/" + lanetest.Terminal
 
 func mosquitto(t *testing.T, a *uplinktest.Authority) []*node {
 	p := uplinktest.SecureMosquitto(t, a)
-	return []*node{{Child: &p.Child, restart: p.Restart, till: line(t, p.Addr()), wallet: line(t, p.WalletAddr())}}
+	return []*node{{Child: &p.Child, restart: p.Restart, till: line(t, p.Addr()), wallet: line(t, p.WalletAddr()), scheme: "mqtts://"}}
 }
 
 func nats(t *testing.T, a *uplinktest.Authority) []*node {
 	var all []*node
 	for _, n := range cluster.Start(t, a, terminalName).Nodes {
-		all = append(all, &node{Child: &n.Child, restart: n.Restart, till: line(t, n.Addr()), wallet: line(t, n.Addr())})
+		// The terminal comes by MQTT, the wallet by JetStream.
+		all = append(all, &node{Child: &n.Child, restart: n.Restart, till: line(t, n.Addr()), wallet: line(t, n.ClientAddr()), scheme: "tls://"})
 	}
 	return all
 }
@@ -92,17 +94,17 @@ func open(t *testing.T, b broker) *site {
 	must(t, backend.SaveKeys(s.Path("keys.json"), s.Keys()))
 	a := uplinktest.NewAuthority(t)
 	s.nodes = b(t, a)
-	s.wallet = startWalletd(t, s.Dir, s.urls(func(n *node) *network.Line { return n.wallet }), a)
-	s.startLane(a)
+	s.startLane(a) // first: NATS keeps messages for a wallet from its first terminal on
+	s.wallet = startWalletd(t, s.Dir, s.urls(func(n *node) string { return n.scheme + n.wallet.Addr() }), a)
 	s.eventually("connected", func() bool { st := s.status(); return st.Link.Connected && st.ClockTrusted })
 	return s
 }
 
-// urls of the lines that pick chooses.
-func (s *site) urls(pick func(*node) *network.Line) string {
+// urls of all nodes, by what of each.
+func (s *site) urls(of func(*node) string) string {
 	var all []string
 	for _, n := range s.nodes {
-		all = append(all, "mqtts://"+pick(n).Addr())
+		all = append(all, of(n))
 	}
 	return strings.Join(all, ",")
 }
@@ -113,9 +115,10 @@ func (s *site) startLane(a *uplinktest.Authority) {
 	id := a.Issue(terminalName, 0)
 	cfg := s.Config()
 	cfg.Wallet = lane.WalletConfig{
-		Broker: s.urls(func(n *node) *network.Line { return n.till }),
+		Broker: s.urls(func(n *node) string { return "mqtts://" + n.till.Addr() }),
 		CAFile: a.CAFile, CertFile: id.CertFile, KeyFile: id.KeyFile, AnswerMS: 500,
 	}
+	cfg.Bounds.QueriesS = []int{1, 2, 4}
 	var err error
 	s.log, err = os.Create(s.Path("lane.log"))
 	must(s.t, err)
