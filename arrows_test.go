@@ -118,7 +118,7 @@ var rooms = []room{
 	{path: "cmd/tapkeeper", ours: []string{"..."}, third: []string{cobra, sysd, toml, zerolog, isatty, uuid, xsys, xterm}, why: "the daemon knows no broker, database or reader library by name"},
 	{path: "cmd/tapdemo", ours: []string{"..."}, third: []string{cobra, mochi, toml, zerolog, isatty, uuid, xsys}, why: "the embedded broker is never part of the daemon"},
 	{path: "cmd/walletd", ours: []string{"wallet/...", "uplink/wire"}, tests: []string{"uplink/uplinktest/...", "uplink/conform", "uplink/wire/wiretest"}, third: []string{cobra, paho, nats, toml, zerolog, isatty}, why: "the wallet as a process knows nothing of the terminal"},
-	{path: "cmd/phonesim", ours: []string{"wallet/phone", "reader/readertest"}, third: []string{cobra}, why: "a phone knows no terminal and no wallet backend"},
+	{path: "cmd/phonesim", ours: []string{"wallet/phone", "reader/readertest/...", "reader/zvt"}, tests: []string{"reader", "reader/pn532"}, third: []string{cobra}, why: "a phone knows no terminal and no wallet backend"},
 
 	{path: "systemd", why: "files for systemd and a test that lets systemd judge them"},
 }

@@ -45,9 +45,15 @@ func newRoot() *cobra.Command {
   phonesim --wallet alice.json --connect unix:/run/tapkeeper/field --verified
   phonesim --wallet alice.json --hold 0                          until Ctrl-C
   phonesim --wallet alice.json --persona leaves-after-generate   a phone that misbehaves
+  phonesim --wallet alice.json --pn532 /tmp/reader --hold 0      a PN532 on a serial line, with the phone in its field
+  phonesim --zvt /tmp/terminal --fault cut-after@7               a ZVT card terminal, and its line is cut
 
 walletd init makes wallet files. One wallet file belongs to one phone: two that
 run at once on the same file would spend the same money, so the second is stopped.
+
+--pn532 and --zvt make the device's end of a serial line: a symbolic link that the
+daemon's configuration names as its device, or tcp:HOST:PORT. --fault NAME@NUMBER
+makes one thing go wrong, at that message; a wrong name lists all.
 
 --persona list names the ways in which a phone can misbehave. A persona counts its
 taps from the start of this program, and what it does stays in the wallet file: give
@@ -67,6 +73,10 @@ it a wallet of its own, for an honest phone may not be able to pay from it again
 	f.StringVar(&t.wallet, "wallet", "", "the wallet file (required)")
 	f.DurationVar(&t.hold, "hold", defaultHold, "how long the phone stays in the field, 0 is until interrupted")
 	f.StringVar(&t.persona, "persona", "", "how the phone misbehaves; list names all ways")
+	f.StringVar(&t.pn532, "pn532", "", "be a PN532 with the phone in its field, on a serial line at this path")
+	f.StringVar(&t.zvt, "zvt", "", "be a ZVT card terminal on a serial line at this path")
+	f.StringVar(&t.fault, "fault", "", "what goes wrong with --pn532 or --zvt: NAME@NUMBER")
+	f.IntVar(&t.decline, "decline", 0, "result code of --zvt's payments; 0 approves")
 	f.BoolVar(&t.verified, "verified", false, "the owner has unlocked the phone for this tap")
 	return root
 }

@@ -26,12 +26,18 @@ type tap struct {
 	persona         string
 	hold            time.Duration
 	verified        bool
+	pn532, zvt      string // the line of a simulated module, or of a card terminal
+	fault           string
+	decline         int
 }
 
 func (t tap) run(ctx context.Context, out io.Writer) error {
 	if t.persona == "list" {
 		listPersonas(out)
 		return nil
+	}
+	if t.zvt != "" {
+		return t.asTerminal(ctx, out)
 	}
 	network, address, err := parseReader(t.connect)
 	switch {
@@ -51,6 +57,9 @@ func (t tap) run(ctx context.Context, out io.Writer) error {
 		if p.face, err = play(t.persona, w); err != nil {
 			return usage(err)
 		}
+	}
+	if t.pn532 != "" {
+		return t.inChip(ctx, out, p)
 	}
 	dialer := net.Dialer{Timeout: dialTimeout}
 	conn, err := dialer.DialContext(ctx, network, address)
