@@ -61,6 +61,12 @@ func batchCases() []testCase {
 			s.accepted(s.readReceipt(batch[2], got[2]), wire.StateReversed, 0)
 			s.grew(before, 1, 400)
 		}},
+	}
+}
+
+func batchBoundCases() []testCase {
+	const rule = "Batches"
+	return []testCase{
 		{124, "the same message twice in a batch is one message", rule, true, func(s *scene) {
 			before := s.books()
 			m := s.seal(s.offline(100))

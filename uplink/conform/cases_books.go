@@ -52,6 +52,12 @@ func bookCases() []testCase {
 				s.fail("a missing refund is not a difference of the refunds")
 			}
 		}},
+	}
+}
+
+func bookBoundCases() []testCase {
+	const rule = "Reconciliation"
+	return []testCase{
 		{136, "a refused payment is no item, a reversed one is", rule, true, func(s *scene) {
 			tombstone := s.about(130)
 			s.accepted(s.receipt(s.seal(wire.Reversal{Payment: tombstone})), wire.StateReversed, 0)

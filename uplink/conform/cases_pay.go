@@ -52,6 +52,11 @@ func paymentCases() []testCase {
 			s.refused(s.receipt(s.seal(d)), wire.StateTaken)
 			s.stands(d.PaymentID, wire.StateTaken)
 		}},
+	}
+}
+
+func refusalCases() []testCase {
+	return []testCase{
 		{17, "a report ends its id without money", "Exactly once, 3", true, func(s *scene) {
 			before := s.books()
 			p := s.tapped(s.about(600), cardPayer, backendtest.AskAAC, 3)
