@@ -175,12 +175,12 @@ func (c *counter) count(kind zvtsim.Kind) (n int) {
 
 func TestCardPayments(t *testing.T) {
 	c := newCounter(t, true)
-	c.cards.Decide = func(minor int64) byte {
+	c.cards.SetDecide(func(minor int64) byte {
 		if minor == 6_66 {
 			return 0x05
 		}
 		return 0
-	}
+	})
 	p := c.pay("tea-1", 12_50)
 	if p.State != terminal.Approved || p.Settlement != terminal.NotSettled || p.End() != terminal.Paid || p.LastDigits != "4321" || p.Card.Booking.Receipt != "0001" {
 		t.Fatalf("%+v, %+v", p, p.Card)
@@ -226,12 +226,12 @@ func (c *counter) wantDay(count int, sum int64) {
 func TestCardPaymentIsCancelled(t *testing.T) {
 	c := newCounter(t, false)
 	c.cards.Slowness = 80 * time.Millisecond
-	c.cards.Fault = func(m zvtsim.Message) zvtsim.Fault {
+	c.cards.SetFault(func(m zvtsim.Message) zvtsim.Fault {
 		if m.Control == zvt.IntermStatus {
 			return zvtsim.Slow
 		}
 		return zvtsim.None
-	}
+	})
 	p, err := c.life.Open(t.Context(), terminal.Request{OrderRef: "tea", AmountMinor: 100, Currency: "EUR", Offline: terminal.OfflineAllow})
 	if err != nil {
 		t.Fatal(err)
@@ -292,7 +292,7 @@ type strike struct {
 func (c *counter) hit(s strike) *atomic.Bool {
 	var done atomic.Bool
 	mine := false
-	c.cards.Fault = func(m zvtsim.Message) zvtsim.Fault {
+	c.cards.SetFault(func(m zvtsim.Message) zvtsim.Fault {
 		if m.Number == 1 {
 			mine = m.Control == s.command
 		}
@@ -304,7 +304,7 @@ func (c *counter) hit(s strike) *atomic.Bool {
 			c.dead.Store(true)
 		}
 		return s.fault
-	}
+	})
 	return &done
 }
 
@@ -383,7 +383,7 @@ func struck(t *testing.T, s strike) (moved bool) {
 	if !done.Load() {
 		t.Errorf("%s: it did not happen", name)
 	}
-	c.cards.Fault = nil
+	c.cards.SetFault(nil)
 	booked := c.count(kind)
 	moved = first.State == terminal.Approved
 	if s.command != zvt.Authorisation {

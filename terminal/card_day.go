@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"tapkeeper/uplink/wire"
 )
 
 // CardDay is the day of a card terminal as both sides have it.
@@ -13,8 +15,7 @@ type CardDay struct {
 	Match bool       `json:"match"`
 	Here  CardTotals `json:"here"`
 	There CardTotals `json:"there"`
-	Open  []ID       `json:"open,omitempty"` // payments whose outcome is not known
-	Why   string     `json:"why,omitempty"`  // they differ
+	Why   string     `json:"why,omitempty"` // they differ
 }
 
 // CardTotals are the bookings of a day: their number, and what came in less what
@@ -88,6 +89,25 @@ func (t *Terminal) openBookings() (idents []string, totals CardTotals, err error
 		return nil
 	})
 	return idents, totals, err
+}
+
+// CardTerminal is what a reconciliation is with that is not with the wallet.
+const CardTerminal = "card terminal"
+
+// reconcileCards ends the card terminal's day as part of a business day's end. It
+// counts what was booked since it was ended before.
+func (t *Terminal) reconcileCards(ctx context.Context, day string) (Reconciliation, error) {
+	d, err := t.CloseCards(ctx)
+	if err != nil {
+		return Reconciliation{}, err
+	}
+	return Reconciliation{
+		Day: day, With: CardTerminal, Currency: t.Currency(), At: d.At, Match: d.Match, Here: d.Here.side(), There: d.There.side(),
+	}, nil
+}
+
+func (c CardTotals) side() Side {
+	return Side{Summary: wire.Summary{Count: int64(c.Count), SumMinor: c.SumMinor}}
 }
 
 // keepCardDay writes down what was found and begins the next day.

@@ -27,6 +27,7 @@ type Side struct {
 // Reconciliation compares one currency of a business day with the wallet.
 type Reconciliation struct {
 	Day         string       `json:"business_day"`
+	With        string       `json:"with,omitempty"` // CardTerminal; empty: the wallet
 	Currency    string       `json:"currency"`
 	At          time.Time    `json:"at"`
 	Match       bool         `json:"match"`
@@ -67,6 +68,13 @@ func (t *Terminal) Reconcile(ctx context.Context, day string) ([]Reconciliation,
 		}
 		all = append(all, r)
 	}
+	if t.acceptor != nil {
+		r, err := t.reconcileCards(ctx, day)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
 	slices.SortFunc(all, func(a, b Reconciliation) int { return cmp.Compare(a.Currency, b.Currency) })
 	if err := t.keepReconciliation(ctx, day, all); err != nil {
 		return nil, fmt.Errorf("store the reconciliation: %w", err)
@@ -99,6 +107,12 @@ func (t *Terminal) reconcile(ctx context.Context, r *Reconciliation, here *books
 	}
 	if err := t.anchored(ctx, answer.Head); err != nil {
 		return err
+	}
+	if t.isOldCopy() && through != 0 {
+		through = 0 // what an older copy has lost has higher numbers than it knows
+		if answer, err = t.askDay(ctx, r, through, nil); err != nil {
+			return err
+		}
 	}
 	r.There = Side{answer.Summary, answer.Refunds, answer.First, answer.Last}
 	r.Match = r.There.Summary == r.Here.Summary && r.There.Refunds == r.Here.Refunds

@@ -122,9 +122,9 @@ func (t tap) asTerminal(ctx context.Context, out io.Writer) error {
 		return unavailable(fmt.Errorf("no line at %s: %w", t.zvt, err), "name a path that is free, or tcp:HOST:PORT")
 	}
 	terminal := zvtsim.New(!strings.HasPrefix(t.zvt, atTCP))
-	terminal.Decide = func(int64) byte { return byte(t.decline) }
+	terminal.SetDecide(func(int64) byte { return byte(t.decline) })
 	if t.fault != "" {
-		terminal.Fault = once(fault, at)
+		terminal.SetFault(once(fault, at))
 	}
 	fmt.Fprintf(out, "ZVT terminal at %s\n", path)
 	err = serve(ctx, l, func() { terminal.Serve(l) })

@@ -143,7 +143,7 @@ func TestNotPaid(t *testing.T) {
 		if _, found, err := r.client.Repeat(t.Context()); found || err != nil {
 			t.Errorf("a terminal without bookings repeats: %v, %v", found, err)
 		}
-		r.terminal.Decide = func(minor int64) byte { return byte(minor) }
+		r.terminal.SetDecide(func(minor int64) byte { return byte(minor) })
 		var w witness
 		s, err := r.client.Pay(t.Context(), 5, euro, &w)
 		if err != nil || s.Code != 5 || s.Text != "abgelehnt" || len(w.stored) != 1 {
@@ -151,12 +151,12 @@ func TestNotPaid(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		r.terminal.Fault = func(m zvtsim.Message) zvtsim.Fault {
+		r.terminal.SetFault(func(m zvtsim.Message) zvtsim.Fault {
 			if m.Control == zvt.IntermStatus {
 				return zvtsim.Slow
 			}
 			return zvtsim.None
-		}
+		})
 		s, err = r.client.Pay(ctx, 100, euro, &w)
 		if !errors.Is(err, zvt.ErrUntouched) && (err != nil || s.Code != zvt.CodeTimeout) {
 			t.Errorf("cancelled: %+v, %v", s, err)
@@ -205,12 +205,12 @@ func TestLineFaultsAreMended(t *testing.T) {
 	}{{"split reads", zvtsim.Split}, {"everything twice", zvtsim.Twice}, {"wrong check sums", zvtsim.WrongSum}, {"slow", zvtsim.Slow}} {
 		t.Run(tc.name, func(t *testing.T) {
 			both(t, func(t *testing.T, r *rig) {
-				r.terminal.Fault = func(m zvtsim.Message) zvtsim.Fault {
+				r.terminal.SetFault(func(m zvtsim.Message) zvtsim.Fault {
 					if m.Incoming || tc.fault == zvtsim.Slow && m.Control != zvt.IntermStatus {
 						return zvtsim.None
 					}
 					return tc.fault
-				}
+				})
 				var w witness
 				s, err := r.client.Pay(t.Context(), 100, euro, &w)
 				if err != nil || s.Code != 0 || len(w.stored) != 1 || len(r.terminal.Bookings()) != 1 {
@@ -225,13 +225,13 @@ func TestBusyTerminalAndLostAcknowledgement(t *testing.T) {
 	r := newRig(t, true)
 	for _, f := range []zvtsim.Fault{zvtsim.Busy, zvtsim.NoACK} {
 		done := false
-		r.terminal.Fault = func(m zvtsim.Message) zvtsim.Fault {
+		r.terminal.SetFault(func(m zvtsim.Message) zvtsim.Fault {
 			if m.Control == zvt.Authorisation && !done {
 				done = true
 				return f
 			}
 			return zvtsim.None
-		}
+		})
 		var w witness
 		if s, err := r.client.Pay(t.Context(), 100, euro, &w); err != nil || s.Code != 0 || len(w.stored) != 1 {
 			t.Errorf("fault %d: %+v, %v", f, s, err)
@@ -261,12 +261,12 @@ func TestPasswordAndDevice(t *testing.T) {
 
 func TestCloseEndsACommand(t *testing.T) {
 	both(t, func(t *testing.T, r *rig) {
-		r.terminal.Fault = func(m zvtsim.Message) zvtsim.Fault {
+		r.terminal.SetFault(func(m zvtsim.Message) zvtsim.Fault {
 			if m.Control == zvt.IntermStatus {
 				return zvtsim.Lost
 			}
 			return zvtsim.None
-		}
+		})
 		time.AfterFunc(50*time.Millisecond, func() { r.client.Close() })
 		if _, err := r.client.Pay(t.Context(), 100, euro, &witness{}); !errors.Is(err, reader.ErrClosed) || errors.Is(err, zvt.ErrUntouched) {
 			t.Errorf("%v", err)

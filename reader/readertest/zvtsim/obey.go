@@ -114,8 +114,11 @@ func (t *Terminal) payment(m zvt.Msg) error {
 			return t.refuse(pressedStop, amount(m))
 		}
 	}
-	if t.Decide != nil {
-		if code := t.Decide(amount(m)); code != 0 {
+	t.mu.Lock()
+	decide := t.decide
+	t.mu.Unlock()
+	if decide != nil {
+		if code := decide(amount(m)); code != 0 {
 			return t.refuse(code, amount(m))
 		}
 	}

@@ -67,17 +67,17 @@ type Booking struct {
 	Of          int // the receipt that a reversal undoes
 }
 
-// Terminal is one terminal. Set its fields before Serve.
+// Terminal is one terminal. Its fields are set before Serve.
 type Terminal struct {
-	ID       [4]byte                // BCD
-	Password [3]byte                // BCD
-	Decide   func(minor int64) byte // the result code of a payment; nil: all are approved
-	Fault    func(m Message) Fault  // nil: none
-	Patience time.Duration          // for an answer of the cash register; default T3
-	Slowness time.Duration          // of Slow
+	ID       [4]byte       // BCD
+	Password [3]byte       // BCD
+	Patience time.Duration // for an answer of the cash register; default T3
+	Slowness time.Duration // of Slow
 	Serial   bool
 
 	mu       sync.Mutex
+	decide   func(minor int64) byte
+	strikes  func(m Message) Fault
 	bookings []Booking
 	dayFrom  int // bookings before it belong to closed days
 	number   int // of the last receipt
@@ -99,6 +99,20 @@ type chunk struct {
 // New makes a terminal as it leaves the factory.
 func New(serial bool) *Terminal {
 	return &Terminal{ID: [4]byte{0x12, 0x34, 0x56, 0x78}, Patience: 5 * time.Second, Slowness: time.Second, Serial: serial}
+}
+
+// SetDecide chooses the result codes of payments; nil approves all.
+func (t *Terminal) SetDecide(decide func(minor int64) byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.decide = decide
+}
+
+// SetFault chooses what goes wrong at each message; nil is nothing.
+func (t *Terminal) SetFault(choose func(m Message) Fault) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.strikes = choose
 }
 
 // Bookings is what the terminal has kept, oldest first.
@@ -168,10 +182,13 @@ func (t *Terminal) losePower() {
 // fault chooses what happens at the next message.
 func (t *Terminal) fault(incoming bool, c zvt.Control) Fault {
 	t.message++
-	if t.Fault == nil {
+	t.mu.Lock()
+	choose := t.strikes
+	t.mu.Unlock()
+	if choose == nil {
 		return None
 	}
-	return t.Fault(Message{t.message, incoming, c})
+	return choose(Message{t.message, incoming, c})
 }
 
 // strike does what a fault says after (or instead of) a message; true ends the dialogue.
