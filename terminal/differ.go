@@ -100,6 +100,12 @@ const actors = 16
 
 // actOn does what each difference needs, and writes beside it what was done.
 func (t *Terminal) actOn(ctx context.Context, day string, differences []Difference) {
+	if t.isOldCopy() {
+		for i := range differences {
+			differences[i].Action, differences[i].Why = doPerson, "this journal is an older copy, which knows too little to act"
+		}
+		return
+	}
 	next := make(chan *Difference)
 	var working sync.WaitGroup
 	for range min(actors, len(differences)) {
