@@ -64,7 +64,7 @@ type Timing struct {
 	PingTimeout time.Duration // 3 s for its answer; with KeepAlive a dead peer shows within 9 s
 	Write       time.Duration // 3 s for one write: a peer that reads nothing blocks it
 	Ack         time.Duration // 10 s for a PUBACK; then the connection is replaced
-	Echo        time.Duration // 20 s between echoes: two may be lost within Heard
+	Echo        time.Duration // 20 s between echoes: two may be lost within Heard; from 2 s on while the wallet is not heard
 	State       time.Duration // 60 s between state messages
 	Heard       time.Duration // 60 s: how long the wallet counts as there (terminal.md)
 	RetryFirst  time.Duration // 0.5 s before the second attempt to connect, then doubled

@@ -52,6 +52,7 @@ type Link struct {
 	hurries  uint64                // calls of SyncNow
 	hurry    chan struct{}         // closed and replaced by SyncNow
 	handlers chan struct{}         // as many as run at a time for batches
+	quiet    chan struct{}         // holds one signal: the wallet missed a deadline
 }
 
 // question is a message that the wallet may answer.
@@ -80,6 +81,7 @@ func New(cfg Config) (*Link, error) {
 		random:   mathrand.New(mathrand.NewPCG(cfg.Seed, 0)),
 		hurry:    make(chan struct{}),
 		handlers: make(chan struct{}, cfg.Handlers),
+		quiet:    make(chan struct{}, 1),
 	}
 	l.next = l.random.IntN(len(b)) // so that a fleet spreads over a cluster
 	if b[0].tls && cfg.TLS == nil {
@@ -241,6 +243,10 @@ func (l *Link) MissedDeadline() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.presence.missed()
+	select {
+	case l.quiet <- struct{}{}:
+	default: // it is known already
+	}
 }
 
 // forget ends a question, unless another took its place.

@@ -170,3 +170,14 @@ func TestBackoff(t *testing.T) {
 		t.Errorf("exhausted %v", got)
 	}
 }
+
+func TestRhythm(t *testing.T) {
+	r := newRhythm(20 * time.Second)
+	got := ""
+	for _, heard := range []bool{false, false, false, false, false, false, true, true, false, false} {
+		got += fmt.Sprint(r.next(heard).Seconds(), " ")
+	}
+	if got != "2 4 8 16 20 20 20 20 2 4 " {
+		t.Error(got)
+	}
+}

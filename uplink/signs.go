@@ -10,7 +10,8 @@ import (
 
 // serve lives as long as the connection: it sends echoes and states.
 func (s *session) serve(ctx context.Context) error {
-	echo := time.NewTicker(s.link.cfg.Timing.Echo)
+	rhythm := newRhythm(s.link.cfg.Timing.Echo)
+	echo := time.NewTimer(s.link.jitter(rhythm.next(false)))
 	defer echo.Stop()
 	state := time.NewTicker(s.link.cfg.Timing.State)
 	defer state.Stop()
@@ -19,8 +20,12 @@ func (s *session) serve(ctx context.Context) error {
 	err := s.echo(ctx)
 	for err == nil && ctx.Err() == nil {
 		select {
+		case <-s.link.quiet:
+			rhythm.wait.reset()
+			echo.Reset(s.link.jitter(rhythm.next(false)))
 		case <-echo.C:
 			err = s.echo(ctx)
+			echo.Reset(s.link.jitter(rhythm.next(s.link.Connected())))
 		case <-state.C:
 			err = s.publishState(ctx, true)
 		case <-renewal.ticker.C:
@@ -37,6 +42,25 @@ func (s *session) serve(ctx context.Context) error {
 		return s.sayGoodbye(context.WithoutCancel(ctx))
 	}
 	return s.cause(err)
+}
+
+// rhythm is when echoes go out: as seldom as Timing says while the wallet is
+// heard; ten times as often when it is not, then seldomer again.
+type rhythm struct {
+	seldom time.Duration
+	wait   backoff
+}
+
+func newRhythm(seldom time.Duration) *rhythm {
+	return &rhythm{seldom: seldom, wait: backoff{first: seldom / 10, max: seldom}}
+}
+
+func (r *rhythm) next(heard bool) time.Duration {
+	if heard {
+		r.wait.reset()
+		return r.seldom
+	}
+	return r.wait.next()
 }
 
 // sayGoodbye replaces the retained state before DISCONNECT, after which a broker

@@ -85,10 +85,12 @@ func TestFilesOfTLSAreJudged(t *testing.T) {
 		{"not there", "no such file", uplink.Files{CA: a.CAFile, Cert: "/nowhere.pem", Key: "/nowhere.key"}},
 		{"not a certificate", "holds no certificate", uplink.Files{CA: ended.Key}},
 	} {
-		l := start(t, uplink.Config{Broker: m.URL(), Terminal: p.terminal, Files: c.files}, nil)
-		if s := verdict(t, l); s.Problem != uplink.TLSFailed || !strings.Contains(s.Text, c.text) {
-			t.Errorf("%s: %q %q, want %q", c.name, s.Problem, s.Text, c.text)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			l := start(t, uplink.Config{Broker: m.URL(), Terminal: p.terminal, Files: c.files}, nil)
+			if s := verdict(t, l); s.Problem != uplink.TLSFailed || !strings.Contains(s.Text, c.text) {
+				t.Errorf("%q %q, want %q", s.Problem, s.Text, c.text)
+			}
+		})
 	}
 	for days, expiring := range map[time.Duration]bool{29: true, 31: false} {
 		t.Run(fmt.Sprint(int64(days), " days ahead"), func(t *testing.T) {
