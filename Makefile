@@ -32,14 +32,14 @@ REAL_PARTS = pcscd vsmartcard-vpcd mosquitto systemd postgresql nodejs swtpm
 # 1 where C code can be compiled and linked, else 0 and everything but reader/pcsc.
 CGO = $$(.ci/need -check $(CGO_PARTS) && echo 1 || echo 0)
 # Packages whose benchmarks print the figures of docs/results.md.
-BENCH = ./emv/... ./queue/... ./reader/... ./uplink/... ./terminal/... ./lane/...
+BENCH = ./emv/... ./queue/... ./reader/... ./uplink/... ./terminal/... ./lane/... ./wallet/backend/...
 
 .PHONY: help demo test quick bench soak lint build stories need
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
-demo: ## a whole store in one command; READER=pcsc taps on a real pcscd, READER=pn532 on a serial reader
+demo: ## a whole store in one command; READER=pcsc taps on a real pcscd, READER=pn532 on a serial one; READER=zvt takes cards
 ifeq ($(READER),pcsc)
 	@$(MAKE) --no-print-directory pcsc
 	@bin/pcsc/tapdemo -reader pcsc
@@ -87,6 +87,7 @@ need:
 stories:
 	@$(MAKE) --no-print-directory demo
 	@bin/tapdemo -reader pn532
+	@bin/tapdemo -reader zvt
 	@if [ "$${CI:-}" != true ] && ! .ci/need -check $(CGO_PARTS) pcscd vsmartcard-vpcd; then \
 		echo "test: the demo on a real pcscd SKIPPED: packages are missing (see above)"; \
 	else \

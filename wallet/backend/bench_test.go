@@ -83,3 +83,41 @@ func (s *shop) numbered(n uint64) wire.Data {
 	p.PaymentID = sale.Payment
 	return wire.Advice{Payment: p}
 }
+
+// BenchmarkReconcile is the answer about a terminal's day of 10,000 payments, as
+// it is asked at every step of a search by halves, in a ledger with other such days.
+func BenchmarkReconcile(b *testing.B) {
+	for _, books := range []string{"sqlite", "postgresql"} {
+		b.Run(books, func(b *testing.B) {
+			name, days := filepath.Join(b.TempDir(), "ledger.db"), 20
+			if books == "postgresql" {
+				name, days = ledgertest.Postgres(b), 3 // to fill it takes longer than to ask
+			}
+			s := newShopIn(b, name)
+			s.fill(days, 10_000)
+			none := wire.Summarise("CNY", nil)
+			m := s.seal(wire.Reconciliation{BusinessDay: "2026-11-01", Currency: "CNY", Summary: none, Refunds: none,
+				Ranges: []wire.Range{{Of: wire.BookPayments, Summary: none}}})
+			for b.Loop() {
+				open[wire.ReconciliationAnswer](s, m, s.deliver(m))
+			}
+		})
+	}
+}
+
+// fill adds tombstones of so many days before the shop's own.
+func (s *shop) fill(days, each int) {
+	s.Helper()
+	for d := range days {
+		s.must(s.ledger.Update(s.Context(), func(tx *ledger.Tx) error {
+			for n := range each {
+				p := ledger.Payment{ID: [16]byte{1, byte(d), byte(n >> 8), byte(n)}, Merchant: "tea", Terminal: "t1", AmountMinor: 100,
+					Currency: "CNY", BusinessDay: fmt.Sprintf("2026-11-%02d", d+1), Sequence: uint64(d*each + n + 1)}
+				if err := tx.Bury(p, noon); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+	}
+}

@@ -71,7 +71,7 @@ func dayOf(tx *ledger.Tx, from wire.Address, r wire.Reconciliation) (d day, err 
 		d.last = max(d.last, sequence)
 		return true
 	}
-	payments, err := tx.Payments(from.Merchant, from.Terminal, r.BusinessDay)
+	payments, err := tx.Items(from.Merchant, from.Terminal, r.BusinessDay)
 	if err != nil {
 		return d, err
 	}

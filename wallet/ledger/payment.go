@@ -174,19 +174,65 @@ func (tx *Tx) giveBack(kind, reference string, id [16]byte, at time.Time, amount
 // An empty argument selects everything.
 func (tx *Tx) Payments(merchant, terminal, day string) ([]Payment, error) {
 	var all []Payment
+	where, args := only("merchant", merchant, "terminal", terminal, "business_day", day)
 	err := tx.rows(func(r *sql.Rows) error {
 		p, err := scanPayment(r.Scan)
 		all = append(all, p)
 		return err
-	}, `SELECT `+paymentColumns+` FROM payments WHERE ($1 = '' OR merchant = $1) AND ($2 = '' OR terminal = $2)
-		AND ($3 = '' OR business_day = $3) ORDER BY merchant, terminal, sequence, id`, merchant, terminal, day)
+	}, `SELECT `+paymentColumns+` FROM payments`+where+` ORDER BY merchant, terminal, sequence, id`, args...)
 	return all, err
+}
+
+// Item is of a payment what a reconciliation compares.
+type Item struct {
+	ID          [16]byte
+	State       State
+	AmountMinor int64
+	Currency    string
+	Sequence    uint64
+}
+
+// Items lists a terminal's payments of a business day by id, as Payments does,
+// for days of many thousands.
+func (tx *Tx) Items(merchant, terminal, day string) ([]Item, error) {
+	var all []Item
+	var id, state, currency sql.RawBytes
+	err := tx.rows(func(r *sql.Rows) error {
+		var i Item
+		if err := r.Scan(&id, &state, &i.AmountMinor, &currency, &i.Sequence); err != nil {
+			return err
+		}
+		i.State, i.Currency = State(state), string(currency)
+		err := unhex(i.ID[:], string(id))
+		all = append(all, i)
+		return err
+	}, `SELECT id, state, amount_minor, currency, sequence FROM payments
+		WHERE merchant = $1 AND terminal = $2 AND business_day = $3 ORDER BY id`, merchant, terminal, day)
+	return all, err
+}
+
+// only makes a condition of columns and values; an empty value is no condition,
+// and none at all is the whole table.
+func only(pairs ...string) (where string, args []any) {
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i+1] == "" {
+			continue
+		}
+		joint := " AND "
+		if len(args) == 0 {
+			joint = " WHERE "
+		}
+		args = append(args, pairs[i+1])
+		where += fmt.Sprintf("%s%s = $%d", joint, pairs[i], len(args))
+	}
+	return where, args
 }
 
 // Refunds lists the refunds of a terminal's payments that were made on a
 // business day. An empty argument selects everything.
 func (tx *Tx) Refunds(merchant, terminal, day string) ([]Refund, error) {
 	var all []Refund
+	where, args := only("p.merchant", merchant, "p.terminal", terminal, "r.business_day", day)
 	err := tx.rows(func(rows *sql.Rows) error {
 		var r Refund
 		var id string
@@ -195,8 +241,7 @@ func (tx *Tx) Refunds(merchant, terminal, day string) ([]Refund, error) {
 		}
 		all = append(all, r)
 		return unhex(all[len(all)-1].Payment[:], id)
-	}, `SELECT r.id, r.payment, r.amount_minor, p.currency, r.business_day, r.sequence FROM refunds r JOIN payments p ON p.id = r.payment
-		WHERE ($1 = '' OR p.merchant = $1) AND ($2 = '' OR p.terminal = $2) AND ($3 = '' OR r.business_day = $3)
-		ORDER BY r.sequence, r.id`, merchant, terminal, day)
+	}, `SELECT r.id, r.payment, r.amount_minor, p.currency, r.business_day, r.sequence FROM refunds r JOIN payments p ON p.id = r.payment`+
+		where+` ORDER BY r.sequence, r.id`, args...)
 	return all, err
 }

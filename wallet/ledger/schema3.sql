@@ -3,6 +3,7 @@
 -- A reconciliation reads a day in the order of ids, whole or in part.
 DROP INDEX payments_day;
 CREATE INDEX payments_day ON payments (merchant, terminal, business_day, id);
+CREATE INDEX refunds_day ON refunds (business_day);
 
 -- Evidence records, sealed by the wallet (scheme 9.2), by their evidence hash.
 CREATE TABLE records (
