@@ -69,6 +69,15 @@ func child(what string) error {
 	return nil
 }
 
+func stopped(stop <-chan struct{}) bool {
+	select {
+	case <-stop:
+		return true
+	default:
+		return false
+	}
+}
+
 func childCommand(t *testing.T, what string, env ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
@@ -94,11 +103,9 @@ func TestPhoneIsBackBeforeTheKilledDaemonIs(t *testing.T) {
 		if i%2 == 1 { // a busy machine
 			for range 4 {
 				go func() {
-					for {
-						select {
-						case <-stop:
+					for busy := 0; ; busy++ {
+						if busy%1000 == 0 && stopped(stop) {
 							return
-						default:
 						}
 					}
 				}()

@@ -73,7 +73,7 @@ func TestHotplugFromZeroReaders(t *testing.T) {
 	stateWithin(t, r, reader.Missing, 2*time.Second)
 	d := acr122("")
 	l.Plug(d)
-	stateWithin(t, r, reader.Ready, time.Second)
+	stateWithin(t, r, reader.Ready, 3*time.Second)
 	var phone readertest.Loop
 	_ = d.Slot(0).Present(&phone)
 	card := await(t, r)

@@ -208,8 +208,8 @@ type doubt struct {
 // freshDoubt is longer than pcscd's polling takes, on a busy machine too: a phone that came or went since is counted.
 const freshDoubt = 1500 * time.Millisecond
 
-// quietTime is a poll of pcscd and a half.
-const quietTime = 600 * time.Millisecond
+// quietTime is two polls of pcscd.
+const quietTime = 800 * time.Millisecond
 
 // proven says whether a card that answers in a doubtful slot may be taken, and if not yet, how long to wait; 0 is to
 // look whether there is a card at all.
@@ -234,9 +234,7 @@ func (s *Service) proven(sl slot) (yes bool, wait time.Duration) {
 func (s *Service) found(sl slot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if d := s.doubts[sl.name]; d != nil && d.fresh {
-		d.quiet = time.Now().Add(quietTime)
-	}
+	s.doubts[sl.name] = &doubt{count: sl.count, fresh: true, quiet: time.Now().Add(quietTime)}
 }
 
 // doubt makes a slot doubtful until pcscd's polling thread has counted something. A card that is taken meanwhile does
@@ -256,6 +254,11 @@ func (s *Service) doubt(sl slot) {
 // settle marks the slots of a new view that are doubtful. The mutex is held.
 func (s *Service) settle(slots []slot) {
 	now := time.Now()
+	for name := range s.doubts { // of a reader that comes back pcscd counts anew
+		if !slices.ContainsFunc(slots, func(sl slot) bool { return sl.name == name }) {
+			delete(s.doubts, name)
+		}
+	}
 	for i := range slots {
 		sl := &slots[i]
 		// Somebody may have had a card here before this watch, been killed in a tap, and the phone held to the reader again
