@@ -84,6 +84,7 @@ var rooms = []room{
 
 	{path: "queue", third: []string{badger, protobuf, zerolog, xsys}, why: "badger only here, and the journal does not know what it keeps"},
 
+	{path: "queue/archive", alone: true, why: "a sealed and signed file of items; it knows neither a journal nor a store"},
 	{path: "queue/vault", alone: true, third: []string{goTPM, xsys}, tests: []string{"queue/vault/vaulttest"}, why: "keys and the places they come from; it knows no journal, and a journal knows no TPM"},
 
 	{path: "uplink", third: []string{paho, zerolog}, why: "paho only here and in cmd/walletd"},

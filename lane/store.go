@@ -49,6 +49,9 @@ func (l *Lane) openStore(source *vault.Source, key *vault.Key) error {
 	if err := os.MkdirAll(l.cfg.DataDir, 0o700); err != nil {
 		return &PartError{"journal", err}
 	}
+	if err := holdPlace(l.cfg); err != nil {
+		return err
+	}
 	store, next, err := unlock(queue.Options{Dir: journalDir(l.cfg), Logger: warner{l.log}}, source, key)
 	if err != nil {
 		return &PartError{"journal", err}

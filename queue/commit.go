@@ -27,6 +27,9 @@ func (s *Store) Commit(ctx context.Context, c Commit) (Committed, error) {
 	if err := c.check(); err != nil {
 		return Committed{}, err
 	}
+	if gone := s.gone.Load(); gone != nil {
+		return Committed{}, gone
+	}
 	return s.hand(ctx, &request{commit: c, answer: make(chan answer, 1)})
 }
 

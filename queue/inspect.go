@@ -46,7 +46,7 @@ func Inspect(o Options) (report Report, err error) {
 			return Report{}, fmt.Errorf("copy the journal: %w", err)
 		}
 	}
-	o.Dir = copied
+	o.Dir, o.HandedOver = copied, true
 	s, err := Open(o)
 	if err != nil {
 		return Report{}, err

@@ -23,6 +23,8 @@ type Options struct {
 	// Master is the 32-byte key that wraps the store's data key. Open copies
 	// nothing of it: the caller may wipe it afterwards.
 	Master []byte
+	// HandedOver opens a journal that was handed over, too, to read it.
+	HandedOver bool
 	// Logger gets what Badger has to say (warnings and errors) and what Open
 	// has mended. None: silence.
 	Logger Logger

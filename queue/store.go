@@ -28,7 +28,8 @@ type Store struct {
 	ended    chan struct{} // closed at the end of Close
 
 	broken atomic.Bool // a write failed: ErrUnknown from now on
-	anchor *anchor     // of the committer alone
+	gone   atomic.Pointer[HandedOverError]
+	anchor *anchor // of the committer alone
 
 	mu      sync.Mutex // guards head, shown, closed
 	head    Committed
@@ -64,6 +65,9 @@ func Open(o Options) (*Store, error) {
 	}
 	go s.run()
 	if err := s.migrate(o.Master); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	if err := s.refuseHandedOver(o.HandedOver); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
