@@ -2,6 +2,7 @@ package queue
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -37,18 +38,19 @@ func childWorkload() {
 	lie(s, os.Getenv("QUEUE_LIE"))
 	fmt.Printf("open=%d\n", s.Head().Seq)
 	size, _ := strconv.Atoi(os.Getenv("QUEUE_SIZE")) // large ones make Badger turn to new logs
+	life := cmp.Or(os.Getenv("QUEUE_LIFE"), strconv.Itoa(os.Getpid()))
 	payment := append([]byte("amount 7"), make([]byte, size)...)
 	var out sync.Mutex
 	for caller := range 4 {
 		go func() {
 			for i := 0; ; i++ {
-				id := fmt.Sprintf("%d-%d-%d", os.Getpid(), caller, i)
+				id := fmt.Sprintf("%s-%d-%d", life, caller, i)
 				c := Commit{
 					Guards: []Guard{{"payment", id, nil}}, Records: []Record{{"payment", id, payment}},
 					Event: []byte("stored " + id), Entries: []Entry{entry(id, id)}, Counts: []Count{{"exposure", 7, 1 << 40}},
 				}
 				if i%3 == 2 { // and settle an earlier one
-					old := fmt.Sprintf("%d-%d-%d", os.Getpid(), caller, i-2)
+					old := fmt.Sprintf("%s-%d-%d", life, caller, i-2)
 					c.Done, c.Event = []string{old}, []byte("stored "+id+" settled "+old)
 					c.Records = append(c.Records, Record{"settled", old, []byte("yes")})
 				}
@@ -120,11 +122,17 @@ func TestCrash(t *testing.T) {
 	if testing.Short() {
 		runs = 5
 	}
-	dir := filepath.Join(t.TempDir(), "journal")
 	random := rand.New(rand.NewPCG(*crashSeed, 1))
-	acked := make(map[uint64]string)
+	var dir string
 	var head uint64 // known to be durable
+	acked, total, unknown := make(map[uint64]string), 0, 0
 	for run := range runs {
+		if run%killsEach == 0 {
+			total, unknown = total+len(acked), unknown+int(head)-len(acked)
+			os.RemoveAll(dir)
+			dir, head = filepath.Join(t.TempDir(), "journal"), 0
+			clear(acked)
+		}
 		moment := time.Duration(random.IntN(60_000)) * time.Microsecond
 		for seq, id := range acknowledged(t, dir, moment, func(p *os.Process) { p.Kill() }) {
 			if other, ok := acked[seq]; ok {
@@ -139,11 +147,15 @@ func TestCrash(t *testing.T) {
 			t.Fatalf("seed %d, run %d, killed %v after opening", *crashSeed, run, moment)
 		}
 	}
-	if len(acked) == 0 {
+	total, unknown = total+len(acked), unknown+int(head)-len(acked)
+	if total == 0 {
 		t.Fatal("nothing was acknowledged in any run")
 	}
-	t.Logf("seed %d: %d kills, %d acknowledged, 0 lost, %d durable and not acknowledged", *crashSeed, runs, len(acked), int(head)-len(acked))
+	t.Logf("seed %d: %d kills, %d acknowledged, 0 lost, %d durable and not acknowledged", *crashSeed, runs, total, unknown)
 }
+
+// killsEach is how many kills one journal lives through: what the checker walks grows.
+const killsEach = 50
 
 // acknowledged runs the workload and returns what it was told, by number. Once
 // the store is open, end is called after a while; it must kill the process.

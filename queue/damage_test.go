@@ -148,6 +148,11 @@ func (sm *sample) judge(t *testing.T, m image, what string) string {
 	t.Helper()
 	base := quickDir(t)
 	defer os.RemoveAll(base)
+	return sm.judgeIn(t, base, m, what)
+}
+
+func (sm *sample) judgeIn(t *testing.T, base string, m image, what string) string {
+	t.Helper()
 	dir := filepath.Join(base, "journal")
 	m.write(t, dir)
 	s, err := Open(Options{Dir: dir, Master: testMaster})

@@ -21,6 +21,8 @@ func TestMain(m *testing.M) {
 		childFill()
 	case "open":
 		childOpen()
+	case "machine":
+		childMachine()
 	case "day":
 		childDay()
 	case "steps":
