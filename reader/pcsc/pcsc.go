@@ -244,7 +244,7 @@ func (s *Service) doubt(sl slot) {
 	defer s.mu.Unlock()
 	d := s.doubts[sl.name]
 	switch {
-	case d == nil || d.count != sl.count || d.fresh && sl.phase != empty:
+	case d == nil || d.count != sl.count || d.fresh && sl.phase == present:
 		s.doubts[sl.name] = &doubt{count: sl.count}
 	case d.fresh && d.until.IsZero():
 		d.until = time.Now().Add(freshDoubt)

@@ -79,6 +79,8 @@ func (r *Reader) State() reader.State {
 		return reader.Ambiguous
 	case !found || sl.phase == away:
 		return reader.Missing
+	case sl.phase == mute && r.refused == cardLost: // the driver says that there is nothing
+		return reader.Ready
 	case sl.phase == mute:
 		return reader.Mute
 	case sl.phase == present && r.refused == held:

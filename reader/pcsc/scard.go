@@ -72,12 +72,26 @@ func (l liteLink) force(reader string) (handle, error) {
 	if err != nil {
 		return nil, inward(err)
 	}
+	if present, told := presence(card); told && !present {
+		// To power an empty slot would make pcscd call it a mute card until the next one comes.
+		_ = card.Disconnect(scard.LeaveCard)
+		return nil, codeNoSmartcard
+	}
 	err = card.Reconnect(scard.ShareDirect, scard.ProtocolUndefined, scard.UnpowerCard)
 	_ = card.Disconnect(scard.LeaveCard)
 	if err != nil {
 		return nil, inward(err)
 	}
 	return l.connect(reader)
+}
+
+// presence asks the driver itself, where it can be asked; libccid can.
+func presence(card *scard.Card) (present, told bool) {
+	value, err := card.GetAttrib(scard.AttrIccPresence)
+	if err != nil || len(value) == 0 {
+		return false, false
+	}
+	return value[0] != 0, true
 }
 
 // take refuses a card without a protocol, because scard panics at its first command, and a card that is not

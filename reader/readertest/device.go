@@ -145,9 +145,9 @@ func (s *Slot) power(action uint32) (uint32, []byte) {
 	case v == nil && action == ifdPowerDown:
 		s.mu.Unlock()
 		return ifdSuccess, nil
-	case v == nil:
+	case v == nil: // as libccid has it
 		s.mu.Unlock()
-		return ifdNotPresent, nil
+		return ifdPowerAction, nil
 	case action != ifdPowerDown && (s.mute || s.dead):
 		s.mu.Unlock()
 		return ifdPowerAction, nil

@@ -24,6 +24,7 @@ const (
 
 	tagATR       = 0x0303
 	tagATRString = 0x00090303
+	tagPresence  = 0x00090300
 	tagSlots     = 0x0FAE
 	tagVendor    = 0x00010100
 	tagSerial    = 0x00010103
@@ -146,6 +147,11 @@ func (d *Device) capability(slot int, tag uint32) (uint32, []byte) {
 		if s.visit != nil {
 			return ifdSuccess, atrOf(s.visit.phone)
 		}
+	case tagPresence:
+		if d.slots[slot].presence() == ifdPresent {
+			return ifdSuccess, []byte{1}
+		}
+		return ifdSuccess, []byte{0}
 	case tagVendor:
 		return ifdSuccess, []byte(labNames[d.USB])
 	case tagSerial:
