@@ -80,6 +80,7 @@ var rooms = []room{
 		why: "scard (cgo) only here; its tests measure a whole tap through the kernel beside a bare replay through scard"},
 	{path: "reader/serialport", third: []string{serialPort, xsys}, why: "go.bug.st/serial only here: its sharp edges are closed in one place"},
 	{path: "reader/pn532", ours: []string{"reader/..."}, why: "a reader on a line, however the line is opened"},
+	{path: "reader/recognise", ours: []string{"reader/..."}, why: "what sits on a serial port: it knows all that may"},
 	{path: "reader/zvt", ours: []string{"reader/..."}, why: "a card terminal on a line, however the line is opened"},
 
 	{path: "queue", third: []string{badger, protobuf, zerolog, xsys}, why: "badger only here, and the journal does not know what it keeps"},

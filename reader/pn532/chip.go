@@ -236,6 +236,23 @@ func (c *chip) hello() error {
 	return errSilent
 }
 
+// Probe asks once whether a PN532 is on a line, and returns what it says of its version. It sends zeros, which wake a
+// chip and mean nothing to other devices, and one question that changes nothing. The line stays open.
+func Probe(line Line) (version string, err error) {
+	c := newChip(line)
+	c.spoken = make([]byte, 0, maxShown)
+	answer, err := c.exchange(waits{wakeWait, wakeWait}, make([]byte, len(wakeUp)), getFirmwareVersion)
+	switch {
+	case err == nil && len(answer) >= 3:
+		return fmt.Sprintf("PN5%02X, firmware %d.%d", answer[0], answer[1], answer[2]), nil
+	case errors.Is(err, reader.ErrReaderGone):
+		return "", err
+	case len(c.spoken) > 0:
+		return "", &ForeignError{c.spoken}
+	}
+	return "", errSilent
+}
+
 // setUp configures a chip that is awake: all patience finite, automatic ISO 14443-4 activation, field off.
 func (c *chip) setUp() error {
 	for _, step := range []struct {

@@ -202,7 +202,12 @@ func TestPollingFrame(t *testing.T) {
 	chip, l := module(t)
 	polling := []byte{0x6A, 0x01, 0x02}
 	r := open(t, l.Path(), Options{Polling: polling})
-	time.AfterFunc(100*time.Millisecond, func() { chip.Present(&readertest.Loop{}) })
+	go func() {
+		for len(chip.Polls()) < 2 {
+			time.Sleep(time.Millisecond)
+		}
+		chip.Present(&readertest.Loop{})
+	}()
 	await(t, r).Release(0)
 	polls := chip.Polls()
 	if len(polls) < 2 || !bytes.Equal(polls[0], polling) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // maxAmount is what six bytes of BCD hold.
@@ -88,6 +89,37 @@ func (c *Client) Diagnose(ctx context.Context, w Witness) error {
 	return err
 }
 
+// Probe asks once whether a terminal is on a serial line, by a status enquiry, which changes nothing. It returns the
+// version of its software. The line stays open.
+func Probe(line Line) (version string, err error) {
+	const ms = time.Millisecond
+	t := times{ack: 300 * ms, done: 700 * ms, next: 2000 * ms, stop: 500 * ms, busy: 0, store: 0}
+	c := &Client{times: t, link: newLink(keepOpen{line}, true, t)}
+	c.link.once = true
+	end, _, err := c.run(&dialogue{command: Msg{Control: StatusEnquiry, Head: []byte{0, 0, 0}}})
+	if refused := (*RefusedError)(nil); errors.As(err, &refused) {
+		return "", nil // it speaks the protocol
+	}
+	if err != nil {
+		return "", err
+	}
+	return versionOf(end), nil
+}
+
+// keepOpen leaves a line to the one who has opened it.
+type keepOpen struct{ Line }
+
+// Close implements Line.
+func (keepOpen) Close() error { return nil }
+
+// versionOf reads the end of a status enquiry.
+func versionOf(end Msg) string {
+	if n, ok := variableLength(end.Head, 3); ok && len(end.Head) >= 3+n {
+		return Text(end.Head[3 : 3+n])
+	}
+	return ""
+}
+
 // Enquire asks the terminal for its state (05 01), which changes nothing: a result code as Words has them, and the
 // version of its software.
 func (c *Client) Enquire(ctx context.Context) (code byte, version string, err error) {
@@ -99,9 +131,5 @@ func (c *Client) Enquire(ctx context.Context) (code byte, version string, err er
 	if err != nil || len(end.Head) == 0 || end.Control == Aborted {
 		return code, "", err
 	}
-	h := end.Head
-	if n, ok := variableLength(h, 3); ok && len(h) >= 3+n {
-		version = Text(h[3 : 3+n])
-	}
-	return h[len(h)-1], version, nil
+	return end.Head[len(end.Head)-1], versionOf(end), nil
 }

@@ -56,6 +56,7 @@ var (
 type link struct {
 	line    Line
 	serial  bool
+	once    bool // nothing is sent twice, to what may be another device
 	times   times
 	decoder Decoder
 	buf     []byte
@@ -184,7 +185,11 @@ func (l *link) send(m Msg) error {
 		return l.write(raw)
 	}
 	l.out = AppendFrame(l.out[:0], raw)
-	for range 1 + repeats {
+	tries := 1 + repeats
+	if l.once {
+		tries = 1
+	}
+	for range tries {
 		if err := l.write(l.out); err != nil {
 			return err
 		}
