@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
@@ -65,6 +67,58 @@ func FuzzPayload(f *testing.F) {
 		m2, err := p.open(m.Kind, again)
 		if err != nil || !same(m.Data, m2.Data) || m.Sequence != m2.Sequence || m.ID != m2.ID {
 			t.Fatalf("reads %+v, then %+v, %v", m.Data, m2, err)
+		}
+	})
+}
+
+// FuzzSplit: a publication is divided without a loss, within the bounds, or refused.
+func FuzzSplit(f *testing.F) {
+	var all [][]byte
+	for _, raw := range seeds(f) {
+		if len(all) < MaxBatch {
+			all = append(all, raw)
+		}
+		f.Add(raw)
+	}
+	f.Add(bytes.Join(all, []byte{'\n'}))
+	f.Add([]byte("\n"))
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		messages, err := Split(till.UpTopic(KindBatch), payload)
+		if (messages == nil) == (err == nil) {
+			t.Fatalf("%d messages, error %v", len(messages), err)
+		}
+		if err != nil {
+			return
+		}
+		again, err := Join(messages)
+		if err != nil || !bytes.Equal(again, payload) || len(messages) > MaxBatch {
+			t.Fatalf("%d messages, joined again: %v", len(messages), err)
+		}
+	})
+}
+
+// FuzzRevocations goes behind the CA's signature: what is accepted can be sealed
+// again and reads the same.
+func FuzzRevocations(f *testing.F) {
+	ca := testCA(f, 4)
+	good, err := json.Marshal(someRevocations())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add([]byte(`{"rid":"f05441504b","version":1,"issued_at":"2026-11-24T09:30:00Z","base":0}`))
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		r, err := readRevocations(payload)
+		if err != nil {
+			return
+		}
+		jws, err := SealRevocations(ca, r)
+		if err != nil {
+			t.Fatalf("accepted %s cannot be sealed: %v", payload, err)
+		}
+		again, err := ReadRevocations(jws, &ca.PublicKey)
+		if err != nil || again.Version != r.Version || len(again.Added) != len(r.Added) {
+			t.Fatalf("reads %+v, then %+v, %v", r, again, err)
 		}
 	})
 }

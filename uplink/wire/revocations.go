@@ -71,6 +71,11 @@ func ReadRevocations(jws string, ca *ecdsa.PublicKey) (Revocations, error) {
 	if err != nil {
 		return Revocations{}, fmt.Errorf("revocations: %w", ErrSignature)
 	}
+	return readRevocations(payload)
+}
+
+// readRevocations reads what the CA has signed.
+func readRevocations(payload []byte) (Revocations, error) {
 	var r Revocations
 	if !utf8.Valid(payload) {
 		return Revocations{}, errors.New("revocations: not UTF-8")
