@@ -43,6 +43,7 @@ func chaos(t *testing.T, b broker) {
 		random := rand.New(rand.NewPCG(*seed, uint64(n)))
 		injectors.Go(func() { inject(faulty, random) })
 	}
+	people := customers()
 	orders := 0
 	random := rand.New(rand.NewPCG(*seed, 100))
 	for more := quota(began); more(orders); orders++ {
@@ -52,7 +53,7 @@ func chaos(t *testing.T, b broker) {
 			// end, for what becomes unknown is asked about for most of a minute.
 			minor += 250_00
 		}
-		if err := c.pay(ctx, fmt.Sprint("order-", orders), minor); err != nil {
+		if err := c.pay(ctx, fmt.Sprint("order-", orders), people[orders%len(people)].ID, minor); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -29,7 +29,7 @@ func (c *till) hears(p terminal.Payment) {
 
 // pay rings up one order and holds the phone until the customer may leave.
 // Whatever comes later is heard as well.
-func (c *till) pay(ctx context.Context, order string, minor int64) error {
+func (c *till) pay(ctx context.Context, order, who string, minor int64) error {
 	t := c.s.lane.Terminal()
 	p, err := t.Open(ctx, terminal.Request{OrderRef: order, AmountMinor: minor, Currency: lanetest.Currency,
 		Offline: terminal.OfflineAllow, ExpiresIn: 20 * time.Second})
@@ -37,7 +37,7 @@ func (c *till) pay(ctx context.Context, order string, minor int64) error {
 		return fmt.Errorf("open %s: %w", order, err)
 	}
 	c.hears(p)
-	if err := c.s.Field.Present(c.s.Phones[rich.ID].Ready()); err != nil {
+	if err := c.s.Field.Present(c.s.Phones[who].Ready()); err != nil {
 		return err
 	}
 	defer func() {
