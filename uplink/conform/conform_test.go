@@ -1,9 +1,15 @@
 package conform
 
 import (
+	"bytes"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
+
+	"tapkeeper/wallet/backend"
 )
 
 // The reference wallet keeps every rule, and what it publishes is as the schemas say.
@@ -37,5 +43,27 @@ func TestCasesNameTheirRules(t *testing.T) {
 			t.Errorf("two cases %d", c.Number)
 		}
 		numbers[c.Number] = true
+	}
+}
+
+// The page names every field of the kit's files, so that others can make one.
+func TestPageNamesTheKitsFields(t *testing.T) {
+	page, err := os.ReadFile("../../docs/wallet-link.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, dir := newBench(t), t.TempDir()
+	b.must(backend.WriteTestKit(t.Context(), b.ledger, b.keys, dir, "CNY", time.Now()))
+	for _, name := range []string{"kit.json", "phones/payer.json"} {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		b.must(err)
+		if format := regexp.MustCompile(`"format": *"[^"]*"`).Find(text); format == nil || !strings.Contains(string(page), string(format[bytes.LastIndexByte(format, ' ')+1:])) {
+			t.Errorf("%s: the page does not name %s", name, format)
+		}
+		for _, field := range regexp.MustCompile(`"([a-z_0-9]+)":`).FindAllStringSubmatch(string(text), -1) {
+			if !strings.Contains(string(page), "`"+field[1]+"`") && !strings.Contains(string(page), `"`+field[1]+`"`) {
+				t.Errorf("%s: the page does not name %s", name, field[1])
+			}
+		}
 	}
 }
