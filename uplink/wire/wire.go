@@ -4,14 +4,15 @@
 // A message is a CloudEvents 1.0 envelope in JSON, signed whole as a compact
 // JWS (EdDSA). The evidence record inside it is a compact JWE (ECDH-ES with
 // A256GCM) to the wallet's P-256 key. [Terminal] holds the keys of one side,
-// [Wallet] those of the other; both seal with Seal and read with Open. The
-// contract in prose is docs/wallet-link.md.
+// [Wallet] those of the other; both seal with Seal and read with Open. Several
+// messages may share a publication: [Join] and [Split]. The contract in prose is
+// docs/wallet-link.md, its schemas lie beside it.
 //
 // The package promises that Open returns a message only if the signature, the
 // topic, the addressee and every known field are right, and that an answer names
 // the exact bytes it answers. Fields it does not know are ignored (a later
 // version may add some), known ones are strictly typed, and a type it does not
-// know is refused with [ErrUnknownType].
+// know is refused with [ErrUnknownType]. [Fault] names each refusal.
 //
 // It does no I/O and keeps no clock: time and ids are parameters. It does not
 // remember messages, so that a repetition is the caller's to recognise.
