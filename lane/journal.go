@@ -17,7 +17,10 @@ type journal struct {
 	clock *clock
 }
 
-var _ terminal.Journal = journal{}
+var (
+	_ terminal.Journal   = journal{}
+	_ terminal.Forwarded = journal{}
+)
 
 func (j journal) Get(kind, key string) ([]byte, bool, error) { return j.store.Get(kind, key) }
 
@@ -50,6 +53,9 @@ func (j journal) Commit(ctx context.Context, c terminal.Commit) (uint64, error) 
 	}
 	return done.Seq, journalError(err)
 }
+
+// Sent implements terminal.Forwarded.
+func (j journal) Sent(message terminal.ID) bool { return j.store.WasSent(message.String()) }
 
 // priorityOf lets money that must go back leave before money that comes in, and
 // both before reports.

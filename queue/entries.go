@@ -26,6 +26,13 @@ func (s *Store) Owes(group string) bool { return s.outbox.owes(group) }
 // restart nobody knows what arrived, and everything is sent again.
 func (s *Store) Sent(ids ...string) { s.outbox.mark(ids) }
 
+// WasSent says whether an entry that still waits was handed to the link.
+func (s *Store) WasSent(id string) bool {
+	s.outbox.mu.Lock()
+	defer s.outbox.mu.Unlock()
+	return s.outbox.sent[id]
+}
+
 // Changed signals after a commit that changed the outbox. It is one channel
 // that holds one signal, for one consumer; nothing is missed between a call of
 // Waiting and a receive.

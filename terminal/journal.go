@@ -45,6 +45,12 @@ type Journal interface {
 	Commit(ctx context.Context, c Commit) (seq uint64, err error)
 }
 
+// Forwarded is a Journal that knows which waiting messages were handed to the
+// link since the start.
+type Forwarded interface {
+	Sent(message ID) bool
+}
+
 // Commit is everything that belongs together: all of it is on disk, or nothing.
 type Commit struct {
 	Guards  []Guard

@@ -19,6 +19,7 @@ type RefundState string
 // The states of a refund (terminal.md, Refunds).
 const (
 	RefundQueued  RefundState = "queued"   // in the outbox
+	RefundSent    RefundState = "sent"     // handed to the link; shown, never stored
 	RefundDone    RefundState = "refunded" // the wallet gave it back, or the money was never taken
 	RefundRefused RefundState = "refused"
 )

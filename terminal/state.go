@@ -37,6 +37,13 @@ func (t *Terminal) Payment(id ID) (Payment, error) {
 		p.Hint = t.hints[id]
 		t.mu.Unlock()
 	}
+	if f, ok := t.journal.(Forwarded); ok {
+		for i := range p.Refunds {
+			if b := &p.Refunds[i]; b.State == RefundQueued && f.Sent(b.Message) {
+				b.State = RefundSent
+			}
+		}
+	}
 	return p, err
 }
 

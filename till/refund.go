@@ -109,7 +109,7 @@ func (a *handlers) refund(ctx context.Context, in *refundInput) (*refundOutput, 
 				r = p.Refunds[i]
 			}
 		}
-		if r.State != terminal.RefundQueued || ctx.Err() != nil {
+		if waits := r.State == terminal.RefundQueued || r.State == terminal.RefundSent; !waits || ctx.Err() != nil {
 			return &refundOutput{http.StatusCreated, refundOf(&p, &r)}, nil
 		}
 		revision = p.Revision

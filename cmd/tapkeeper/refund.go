@@ -61,7 +61,7 @@ var errRefused = &failure{exitUnexpected, fmt.Errorf("the wallet refused the ref
 
 var refundWords = map[string]till.Words{
 	string(terminal.RefundQueued):  {ZH: "退款已受理,等待钱包确认", EN: "Accepted; the wallet has not confirmed it yet"},
-	"sent":                         {ZH: "退款已发送,等待钱包确认", EN: "Sent; the wallet has not confirmed it yet"},
+	string(terminal.RefundSent):    {ZH: "退款已发送,等待钱包确认", EN: "Sent; the wallet has not confirmed it yet"},
 	string(terminal.RefundDone):    {ZH: "已退款", EN: "Refunded"},
 	string(terminal.RefundRefused): {ZH: "退款被拒", EN: "Refused by the wallet"},
 }
