@@ -89,7 +89,7 @@ func TestMachineCut(t *testing.T) {
 			makeImage(t, disk, 512<<20)
 			clear(acked)
 		}
-		moment, size := time.Duration(100+random.IntN(3000))*time.Millisecond, 0
+		moment, size := time.Duration(300+random.IntN(4000))*time.Millisecond, 0
 		if cut%5 == 3 { // Badger turns to new logs
 			moment, size = moment+4*time.Second, 30<<10
 		}
@@ -99,9 +99,6 @@ func TestMachineCut(t *testing.T) {
 			"-append", fmt.Sprintf("console=ttyS0 quiet panic=-1 QUEUE_CHILD=machine QUEUE_LIFE=%d QUEUE_SIZE=%d", cut, size),
 			"-drive", "file="+disk+",if=virtio,format=raw,cache=none")
 		runMachine(t, cmd, moment, acked)
-		if len(acked) == before {
-			t.Errorf("cut %d: the machine acknowledged nothing", cut)
-		}
 		total += len(acked) - before
 		if cut%10 == 9 {
 			t.Logf("%d cut, %d acknowledged", cut+1, total)
@@ -119,6 +116,9 @@ func TestMachineCut(t *testing.T) {
 		}
 	}
 	t.Logf("seed %d: %d machines cut, %d acknowledged, 0 lost", *crashSeed, *machineCuts, total)
+	if total < *machineCuts { // a busy host may give one of them no time
+		t.Error("next to nothing was acknowledged")
+	}
 }
 
 // machinePatience is how long a machine may take to start and to be cut: an emulated
