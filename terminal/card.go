@@ -191,6 +191,7 @@ func (t *Terminal) unknownCard(p Payment, why string) {
 	}
 	next := now
 	next.State = Unknown
+	t.setHint(p.ID, "") // the customer can do nothing about it
 	if _, err := t.insist(t.change(now, &next, why)); err != nil {
 		t.fail(fmt.Errorf("store that %s is unknown: %w", p.ID, err))
 	}

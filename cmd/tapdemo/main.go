@@ -45,7 +45,7 @@ const exitUnavailable = 69
 
 // options are what a caller may choose.
 type options struct {
-	reader string // virtual, pcsc or pn532
+	reader string // virtual, pcsc, pn532 or zvt
 	daemon string // the tapkeeper binary
 	serve  bool
 	taps   int
@@ -56,7 +56,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) (err e
 	var o options
 	flags := flag.NewFlagSet("tapdemo", flag.ContinueOnError)
 	flags.SetOutput(out)
-	flags.StringVar(&o.reader, "reader", "virtual", "virtual, pn532 for a serial reader on a pty, or pcsc for a real pcscd with a virtual card (needs root)")
+	flags.StringVar(&o.reader, "reader", "virtual", "virtual, pn532 for a serial reader on a pty, zvt for a card terminal, or pcsc for a real pcscd with a virtual card (needs root)")
 	flags.StringVar(&o.daemon, "daemon", besides("tapkeeper"), "the tapkeeper binary")
 	flags.BoolVar(&o.serve, "serve", false, "stay up for playing instead of telling the story")
 	flags.IntVar(&o.taps, "taps", 0, "measure this many taps, end to end, instead of telling the story")
@@ -66,6 +66,9 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) (err e
 	}
 	if _, err := os.Stat(o.daemon); err != nil {
 		return fmt.Errorf("no daemon at %s: build it first, with: make build", o.daemon)
+	}
+	if o.reader == "zvt" && (o.serve || o.taps > 0) {
+		return errors.New("-reader zvt tells its story alone: it takes cards, and no phone can be tapped on it")
 	}
 	limits := storyLimits
 	if o.serve || o.taps > 0 {
@@ -81,6 +84,9 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) (err e
 		return measure(ctx, s, o.taps, out)
 	case o.serve:
 		return play(ctx, s, in, out)
+	}
+	if s.Cards != nil {
+		return tellCards(ctx, s, out)
 	}
 	return tell(ctx, s, out)
 }

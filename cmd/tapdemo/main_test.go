@@ -166,6 +166,19 @@ func TestStoryOnPN532(t *testing.T) {
 	}
 }
 
+// The story of a card terminal: paid, declined, cut after 04 0F, asked by 06 20, refunded, and its day.
+func TestStoryOfCards(t *testing.T) {
+	out := finished(t, programs(t), "-reader", "zvt")
+	for _, want := range []string{
+		`tea-1 .*Approved`, `tea-2 .*Not approved`, `tea-3 .*Failed, not paid`, `tea-4 .*Approved`, `tea-5 .*daemon restarted.*Approved`,
+		`tea-4 .*refunded`, `journal +4 bookings, ¥18\.00`, `card terminal +4 bookings, ¥18\.00`, `tea-4 .*REFUNDED .*receipt 0003 reversed +agree`,
+	} {
+		if !regexp.MustCompile(want).MatchString(out) {
+			t.Errorf("no line like %q in\n%s", want, out)
+		}
+	}
+}
+
 // The same story through a real pcscd. Where there is none, or no C compiler,
 // it fails under CI and is skipped elsewhere.
 func TestStoryOnPCSCD(t *testing.T) {

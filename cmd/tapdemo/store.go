@@ -74,6 +74,8 @@ func (s *store) writeConfig() error {
 	switch c.Reader.Kind {
 	case "pcsc":
 		reader = fmt.Sprintf("kind = %q\nname = %q", c.Reader.Kind, c.Reader.Name)
+	case "zvt":
+		reader = fmt.Sprintf("kind = %q\ndevice = %q\ncurrency = %q\nbaud = %d", c.Reader.Kind, c.Reader.Device, c.Reader.Currency, c.Reader.Baud)
 	case "pn532":
 		reader = fmt.Sprintf("kind = %q\ndevice = %q\nfast = %t", c.Reader.Kind, c.Reader.Device, c.Reader.Fast)
 	}

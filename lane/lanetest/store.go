@@ -18,6 +18,7 @@ import (
 	"tapkeeper/lane"
 	"tapkeeper/reader/readertest"
 	"tapkeeper/reader/readertest/line"
+	"tapkeeper/reader/readertest/zvtsim"
 	"tapkeeper/uplink/uplinktest"
 	"tapkeeper/wallet/backend"
 	"tapkeeper/wallet/ledger"
@@ -35,7 +36,7 @@ const (
 // Options of a store.
 type Options struct {
 	Dir    string // an empty folder, which the caller removes
-	Reader string // "virtual", the default, "pcsc" for a real pcscd with a virtual card, or "pn532" for a chip on a pty
+	Reader string // "virtual", the default, "pcsc" for a real pcscd with a virtual card, "pn532" for a chip on a pty, or "zvt" for a card terminal
 	Limits Limits
 	People []Person
 }
@@ -50,7 +51,8 @@ type Store struct {
 	Ledger  *ledger.Ledger
 	Network *uplinktest.Relay // between the daemon and the broker
 	PCSCD   *readertest.PCSCD // nil with the other readers
-	Serial  *line.PTY         // of the chip, nil with the other readers
+	Serial  *line.PTY         // of the chip or the card terminal, nil with the other readers
+	Cards   *zvtsim.Terminal  // nil with the readers of phones
 	Field   Field
 	Phones  map[string]*Phone // by Person.ID
 
@@ -99,7 +101,10 @@ func (s *Store) Config() lane.Config {
 	if s.PCSCD != nil {
 		reader = lane.ReaderConfig{Kind: "pcsc", Name: s.PCSCD.Reader}
 	}
-	if s.Serial != nil {
+	switch {
+	case s.Cards != nil:
+		reader = lane.ReaderConfig{Kind: "zvt", Device: s.Serial.Path(), Currency: Currency, Baud: 115200}
+	case s.Serial != nil:
 		reader = lane.ReaderConfig{Kind: "pn532", Device: s.Serial.Path(), Fast: true}
 	}
 	return lane.Config{
@@ -141,8 +146,10 @@ func (s *Store) openReader(ctx context.Context, kind string) error {
 		return nil
 	case "pn532":
 		return s.openPN532()
+	case "zvt":
+		return s.openZVT()
 	}
-	return fmt.Errorf("%q: want virtual, pcsc or pn532", kind)
+	return fmt.Errorf("%q: want virtual, pcsc, pn532 or zvt", kind)
 }
 
 // Close ends everything, the last first. The folder stays.
