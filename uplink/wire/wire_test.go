@@ -111,6 +111,7 @@ func TestHeadersThatAreRefused(t *testing.T) {
 		"twice alg":     `{"alg":"none","alg":"EdDSA","kid":"` + kid + `","typ":"` + jwsType + `"}`,
 		"case of names": `{"ALG":"EdDSA","kid":"` + kid + `","typ":"` + jwsType + `"}`,
 		"stranger":      `{"stranger":1,"stranger":2}`,
+		"in the kid":    `{"alg":"EdDSA","kid":"` + kid[:20] + `","jwk":1,"x":"` + kid[:8] + `","typ":"` + jwsType + `"}`,
 		"not an object": `[]`,
 		"empty":         ``,
 	} {
@@ -119,6 +120,15 @@ func TestHeadersThatAreRefused(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		} else if strings.Contains(err.Error(), "stranger") {
 			t.Errorf("%s: the error shows a stranger's bytes: %v", name, err)
+		}
+	}
+	for name, header := range map[string]string{
+		"another order": `{"typ":"` + jwsType + `","kid":"` + kid + `","alg":"EdDSA"}`,
+		"white space":   ` { "alg" : "EdDSA", "kid":"` + kid + `","typ":"` + jwsType + `" } `,
+		"escapes":       `{"alg":"\u0045dDSA","kid":"` + kid + `","typ":"` + jwsType + `"}`,
+	} {
+		if _, err := p.wallet.Open(till.UpTopic(KindQuery), forge(k, header, payload)); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 	unsigned := forge(k, `{"alg":"none","kid":"`+kid+`","typ":"`+jwsType+`"}`, payload)
