@@ -29,7 +29,7 @@ who holds it when they cannot.
 What is known of the makes, their settings and faults is in docs/readers.md.`,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newReaderList(s), newReaderWatch(s), newReaderTest(s), newReaderIdentify(s), newReaderStress(s))
+	c.AddCommand(newReaderList(s), newReaderWatch(s), newReaderTest(s), newReaderIdentify(s), newReaderStress(s), newReaderPorts(s))
 	for _, sub := range c.Commands() {
 		if sub.Args == nil {
 			sub.Args = cobra.NoArgs
@@ -58,14 +58,17 @@ type knownReader struct {
 
 func newReaderList(s *shared) *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the PC/SC readers, and how to call them in the configuration",
+		Use: "list", Short: "List PC/SC readers and USB serial ports, and how to call them in the configuration",
 		RunE: func(c *cobra.Command, _ []string) error {
 			readers, err := listReaders(c.Context(), "")
 			if err != nil {
-				return err
+				return errors.Join(err, usbPorts(c.OutOrStdout()))
 			}
 			if s.json {
 				return printJSON(c.OutOrStdout(), readers)
+			}
+			if err := usbPorts(c.OutOrStdout()); err != nil {
+				return err
 			}
 			if len(readers) == 0 {
 				return &failure{exitUnavailable, errors.New("pcscd runs, and no reader is plugged in"), "lsusb shows whether the machine sees it; see docs/readers.md"}
