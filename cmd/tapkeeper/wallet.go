@@ -47,7 +47,8 @@ enrolled terminals and test cards; walletd conform-kit writes one for walletd.
 The cases pay, reverse and refund with the kit's cards. Never use live money.
 
 Exit status 0: the backend conforms. 1: a case has failed. 2: the command is wrong.
-3: the kit or a file cannot be used. 69: the broker cannot be reached.`,
+3: the kit or a file cannot be used. 69: the broker cannot be reached, or nobody
+answers there.`,
 		Example: `  walletd conform-kit --dir wallet --out kit
   tapkeeper wallet conform --broker mqtt://127.0.0.1:1883 --kit kit
   tapkeeper wallet conform --broker mqtts://broker:8883 --tls-ca ca.pem --kit kit --format junit --output report.xml`,
@@ -94,6 +95,9 @@ func (f *conformance) run(ctx context.Context, stdout, stderr io.Writer) error {
 		}
 	}
 	report, err := conform.Run(ctx, cfg)
+	if errors.Is(err, conform.ErrSilent) {
+		return &failure{exitUnavailable, err, "is the backend on this broker, and is the kit one of its own?"}
+	}
 	if err != nil {
 		return &failure{exitUnavailable, err, "look at the broker's address, and whether it lets the kit's terminals in"}
 	}

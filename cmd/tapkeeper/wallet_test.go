@@ -109,6 +109,11 @@ func TestWalletThatDoesNotConform(t *testing.T) {
 
 func TestConformRefuses(t *testing.T) {
 	url, kit := wallet(t, false)
+	empty, err := uplinktest.NewBroker(uplinktest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer empty.Stop()
 	for name, c := range map[string]struct {
 		args []string
 		code int
@@ -120,6 +125,7 @@ func TestConformRefuses(t *testing.T) {
 		"an unknown format":  {[]string{"--kit", kit, "--broker", url, "--format", "yaml"}, exitUsage},
 		"a word too many":    {[]string{"--kit", kit, "--broker", url, "more"}, exitUsage},
 		"a kit that is none": {[]string{"--kit", t.TempDir(), "--broker", url}, exitConfig},
+		"nobody there":       {[]string{"--kit", kit, "--broker", empty.URL(), "--patience", "60ms"}, exitUnavailable},
 		"a broker away":      {[]string{"--kit", kit, "--broker", "mqtt://127.0.0.1:1"}, exitUnavailable},
 	} {
 		if code, stdout, stderr := conformRun(t, c.args...); code != c.code || stdout != "" || !strings.Contains(stderr, "hint: ") {

@@ -45,6 +45,9 @@ type Config struct {
 	Seen     func(topic string, payload []byte) // told of all that the wallet publishes to the kit's terminals
 }
 
+// ErrSilent: whatever is behind the broker does not answer the kit's terminals.
+var ErrSilent = errors.New("nobody answers an echo of the kit's terminal")
+
 // Outcome of a case.
 type Outcome string
 
@@ -77,7 +80,8 @@ type Report struct {
 }
 
 // Run plays the cases, one after the other. An error means that they could not be
-// played: the broker or the kit is not usable. That a case failed is in the report.
+// played: the broker or the kit is not usable, or nobody answers. That a case failed
+// is in the report.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if cfg.Kit == nil {
 		return nil, errors.New("conform: needs a kit")
@@ -97,6 +101,9 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		return nil, err
 	}
 	defer r.close()
+	if err := r.probe(ctx); err != nil {
+		return nil, err
+	}
 	report := &Report{Broker: cfg.Broker, Began: r.began}
 	for _, c := range cases {
 		if ctx.Err() != nil {

@@ -54,6 +54,26 @@ func newRunner(ctx context.Context, cfg Config) (*runner, error) {
 	return r, nil
 }
 
+// probe tells a backend that answers from none at all, whose cases would each
+// wait for the whole patience. What it answers is for the cases to judge.
+func (r *runner) probe(ctx context.Context) error {
+	const tries = 3
+	for range tries {
+		h := wire.Header{ID: newID(time.Now()), Time: time.Now()}
+		raw, err := r.own.wire.Seal(h, wire.Echo{})
+		if err != nil {
+			return err
+		}
+		if err := r.own.publish(r.own.address.UpTopic(wire.KindEcho), raw, false, h.ID); err != nil {
+			return err
+		}
+		if _, ok := r.own.await(ctx, h.ID, 0, r.cfg.Patience/tries); ok || len(r.own.takeStrays()) > 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w within %v", ErrSilent, r.cfg.Patience)
+}
+
 func (r *runner) stations() []*station { return append([]*station{r.own}, r.others...) }
 
 func (r *runner) close() {
