@@ -131,3 +131,35 @@ func exchange(ctx context.Context, store *queue.Store, source *vault.Source, old
 	at("in its place")
 	return nil
 }
+
+// SealKey seals the key in a file to this machine's TPM, into another file, and reads
+// it back.
+func SealKey(cfg Config, from, to string) error {
+	if exists(to) {
+		return masterError(&vault.Error{Where: to, Why: "it is there already", Fix: "name another file: a key is never written over"})
+	}
+	open := func(spec string) (*vault.Source, error) {
+		return vault.Parse(spec, vault.Settings{TPM: cfg.Keys.TPMDevice, PCRs: cfg.Keys.TPMPCRs})
+	}
+	plain, err := open("file:" + from)
+	if err != nil {
+		return masterError(err)
+	}
+	key, err := plain.Load()
+	if err != nil {
+		return masterError(err)
+	}
+	defer func() { _ = key.Close() }()
+	sealed, err := open("tpm:" + to)
+	if err == nil {
+		err = sealed.Stage(key)
+	}
+	if err != nil {
+		return masterError(err)
+	}
+	again, err := sealed.Next()
+	if err = errors.Join(err, again.Close()); err != nil {
+		return errors.Join(masterError(err), sealed.Drop())
+	}
+	return masterError(sealed.Promote())
+}

@@ -22,6 +22,8 @@ type Status struct {
 	Exposure, MaxExposure       Exposure
 	Currency                    string // of the exposure
 	Waiting, Parked             int
+	Disk                        queue.Disk
+	DiskTrouble                 string // the disk does not tell
 }
 
 // Exposure is what is accepted offline and without the wallet's receipt.
@@ -48,6 +50,9 @@ func (l *Lane) Status() (Status, error) {
 	_, s.ReaderState = l.Reader()
 	s.ClockTrusted, s.ClockWhy = l.clock.judge(now)
 	s.Waiting, s.Parked = l.store.Depth()
+	if s.Disk, err = l.store.Disk(); err != nil {
+		s.DiskTrouble = err.Error()
+	}
 	return s, nil
 }
 

@@ -41,10 +41,10 @@ type Books interface {
 // Office is the lane around the terminal: its outbox, its link, its reader.
 type Office interface {
 	Status(ctx context.Context) (Status, error)
-	Queue(ctx context.Context) (Queue, error)
 	Reconcile(ctx context.Context, day string) ([]terminal.Reconciliation, error)
 	// Evidence exports what proves a payment; by, who asks, is in the journal first.
 	Evidence(ctx context.Context, id terminal.ID, by string) ([]byte, error)
+	Journal
 }
 
 // Handler serves the API.
@@ -60,6 +60,7 @@ func Handler(version string, p Payments, b Books, o Office) http.Handler {
 	a.registerRefunds(api)
 	a.registerOffice(api)
 	a.registerEvidence(api)
+	a.registerJournal(api)
 	describeProblems(api.OpenAPI())
 	return &front{mux}
 }

@@ -106,11 +106,6 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	return ask[Status](ctx, c, http.MethodGet, "/v1/status", nil, nil)
 }
 
-// Queue returns the outbox.
-func (c *Client) Queue(ctx context.Context) (Queue, error) {
-	return ask[Queue](ctx, c, http.MethodGet, "/v1/queue", nil, nil)
-}
-
 // Reconcile compares a business day with the wallet.
 func (c *Client) Reconcile(ctx context.Context, day string) ([]terminal.Reconciliation, error) {
 	path := "/v1/days/" + url.PathEscape(day) + "/reconciliation"
@@ -127,8 +122,11 @@ func ask[T any](ctx context.Context, c *Client, method, path string, header http
 
 func (c *Client) call(ctx context.Context, method, path string, header http.Header, in, out any) error {
 	caller := ctx
-	ctx, cancel := context.WithTimeout(ctx, patience+waitOf(header.Get("Prefer")))
-	defer cancel()
+	if path != verifyPath { // a walk through the journal takes as long as it takes
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, patience+waitOf(header.Get("Prefer")))
+		defer cancel()
+	}
 	var body io.Reader
 	if in != nil {
 		raw, err := json.Marshal(in)

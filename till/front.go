@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"time"
 )
 
 const (
@@ -32,6 +33,9 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
+	if r.URL.Path == verifyPath { // a walk through the journal takes as long as it takes
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // a recorder of a test has none
+	}
 	f.mux.ServeHTTP(w, r)
 }
 

@@ -23,6 +23,7 @@ type shelf struct {
 	changed  chan struct{}
 	refuse   error // what Open and Cancel answer instead
 	status   Status
+	acts     []string // what was done to the journal
 }
 
 func newShelf() *shelf { return &shelf{changed: make(chan struct{})} }
@@ -125,7 +126,7 @@ func (s *shelf) Status(context.Context) (Status, error) {
 	return s.status, nil
 }
 
-func (s *shelf) Queue(context.Context) (Queue, error) { return Queue{}, nil }
+func (s *shelf) Queue(context.Context, string) (Queue, error) { return Queue{}, nil }
 
 func (s *shelf) Reconcile(context.Context, string) ([]terminal.Reconciliation, error) {
 	return nil, terminal.ErrWalletAway
@@ -178,4 +179,29 @@ func decode[T any](t *testing.T, raw []byte) T {
 		t.Fatalf("%v in %s", err, raw)
 	}
 	return v
+}
+
+func (s *shelf) Sync(context.Context) error { return s.refuse }
+
+func (s *shelf) Hold(_ context.Context, id, reason, by string) error {
+	s.acts = append(s.acts, "hold "+id+" for "+reason)
+	return s.refuse
+}
+
+func (s *shelf) Release(_ context.Context, id, by string) error {
+	s.acts = append(s.acts, "release "+id)
+	return s.refuse
+}
+
+func (s *shelf) Verify(context.Context) (Verification, error) {
+	return Verification{OK: true}, s.refuse
+}
+
+func (s *shelf) Key(context.Context) (MasterKey, error) {
+	return MasterKey{Source: "file:/k"}, s.refuse
+}
+
+func (s *shelf) RotateKey(_ context.Context, by string) (MasterKey, error) {
+	s.acts = append(s.acts, "rotate by "+by)
+	return MasterKey{Source: "file:/k"}, s.refuse
 }

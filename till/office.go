@@ -21,6 +21,7 @@ type Status struct {
 	Wallet   WalletStatus   `json:"wallet"`
 	Clock    ClockStatus    `json:"clock"`
 	Exposure ExposureStatus `json:"exposure"`
+	Disk     DiskStatus     `json:"disk"`
 	Waiting  int            `json:"waiting" doc:"messages without the wallet's receipt"`
 	Parked   int            `json:"parked" doc:"messages that wait for a person"`
 }
@@ -47,6 +48,14 @@ type ClockStatus struct {
 	Why     string `json:"why"`
 }
 
+// DiskStatus says whether there is room for new payments.
+type DiskStatus struct {
+	Free    uint64 `json:"free_bytes" doc:"what the journal may still take"`
+	Need    uint64 `json:"need_bytes" doc:"below this nothing new is taken"`
+	Full    bool   `json:"full" doc:"payments are refused before the phone is read (storage_failed)"`
+	Trouble string `json:"trouble,omitempty"`
+}
+
 // ExposureStatus is what is accepted offline and without a receipt.
 type ExposureStatus struct {
 	Payments    int64  `json:"payments"`
@@ -56,24 +65,7 @@ type ExposureStatus struct {
 	Currency    string `json:"currency" doc:"of the sums"`
 }
 
-// Queue is the outbox.
-type Queue struct {
-	Waiting []Entry `json:"waiting"`
-	Parked  []Entry `json:"parked"`
-	Total   int     `json:"total_waiting" doc:"of which the oldest are listed"`
-}
-
-// Entry is a message in the outbox.
-type Entry struct {
-	ID       string `json:"id"`
-	Payment  string `json:"payment_id"`
-	Kind     string `json:"kind"`
-	Sequence uint64 `json:"sequence"`
-	Reason   string `json:"reason,omitempty"`
-}
-
 type statusOutput struct{ Body Status }
-type queueOutput struct{ Body Queue }
 type reconOutput struct{ Body reconciliationList }
 
 type reconciliationList struct {
@@ -89,15 +81,6 @@ func (a *handlers) registerOffice(api huma.API) {
 			return nil, problemOf(err)
 		}
 		return &statusOutput{s}, nil
-	})
-	huma.Register(api, huma.Operation{
-		OperationID: "queue", Method: http.MethodGet, Path: "/v1/queue", Summary: "Messages that wait for the wallet's receipt",
-	}, func(ctx context.Context, _ *struct{}) (*queueOutput, error) {
-		q, err := a.office.Queue(ctx)
-		if err != nil {
-			return nil, problemOf(err)
-		}
-		return &queueOutput{q}, nil
 	})
 	huma.Register(api, huma.Operation{
 		OperationID: "reconcile", Method: http.MethodPost, Path: "/v1/days/{day}/reconciliation",

@@ -149,7 +149,7 @@ func (t *teller) killed() error {
 
 func (t *teller) healed() error {
 	t.chapter("The network returns; the outbox drains")
-	queue, err := t.client.Queue(t.ctx)
+	queue, err := t.client.Queue(t.ctx, "")
 	if err != nil {
 		return err
 	}

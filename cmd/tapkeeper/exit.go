@@ -13,6 +13,7 @@ import (
 	"tapkeeper/firmware-config/bundle"
 	"tapkeeper/lane"
 	"tapkeeper/queue"
+	"tapkeeper/queue/archive"
 	"tapkeeper/queue/vault"
 	"tapkeeper/reader"
 	"tapkeeper/reader/pcsc"
@@ -60,6 +61,8 @@ func classify(err error) *failure {
 	var field *lane.FieldError
 	var key *lane.KeyError
 	var master *vault.Error
+	var move *lane.MoveError
+	var archived *archive.Refused
 	var part *lane.PartError
 	var refused *bundle.Refused
 	switch {
@@ -71,6 +74,10 @@ func classify(err error) *failure {
 		return &failure{exitConfig, err, "correct this setting in the configuration file"}
 	case errors.As(err, &master):
 		return &failure{exitConfig, err, master.Fix}
+	case errors.As(err, &move):
+		return &failure{exitConfig, err, move.Fix}
+	case errors.As(err, &archived):
+		return &failure{exitConfig, err, "nothing was changed; export it again, to the recipient that tapkeeper queue import-key prints here"}
 	case errors.As(err, &key):
 		return &failure{exitConfig, err, "see docs/operations.md, Keys, for how each key file is made"}
 	case errors.As(err, &refused):
@@ -108,7 +115,10 @@ func classifyProblem(p *till.Problem) *failure {
 
 func classifyPart(p *lane.PartError) *failure {
 	var damage *queue.DamageError
+	var gone *queue.HandedOverError
 	switch {
+	case errors.As(p, &gone):
+		return &failure{exitConfig, p, "it goes on at the machine that has imported it; if the archive was lost, export it again to the same recipient"}
 	case errors.As(p, &damage):
 		return &failure{exitUnexpected, p, "nothing was changed; copy data_dir before anything else, then see docs/operations.md, When something is wrong"}
 	case errors.Is(p, queue.ErrLocked):

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"tapkeeper/lane"
-	"tapkeeper/queue"
 	"tapkeeper/terminal"
 	"tapkeeper/till"
 )
@@ -13,9 +12,6 @@ import (
 type office struct{ lane *lane.Lane }
 
 var _ till.Office = office{}
-
-// listed bounds how many waiting messages the till is shown.
-const listed = 100
 
 func (o office) Status(context.Context) (till.Status, error) {
 	s, err := o.lane.Status()
@@ -35,27 +31,11 @@ func (o office) Status(context.Context) (till.Status, error) {
 		},
 		Waiting: s.Waiting, Parked: s.Parked,
 	}
+	out.Disk = till.DiskStatus{Free: s.Disk.Free, Need: s.Disk.Need, Full: s.Disk.Full, Trouble: s.DiskTrouble}
 	if !out.Reader.Ready {
 		out.Reader.Trouble = s.ReaderState.String()
 	}
 	return out, nil
-}
-
-func (o office) Queue(context.Context) (till.Queue, error) {
-	waiting, parked, err := o.lane.Entries(listed)
-	if err != nil {
-		return till.Queue{}, err
-	}
-	s, err := o.lane.Status()
-	return till.Queue{Waiting: entries(waiting), Parked: entries(parked), Total: s.Waiting}, err
-}
-
-func entries(stored []queue.Stored) []till.Entry {
-	out := make([]till.Entry, 0, len(stored))
-	for _, s := range stored {
-		out = append(out, till.Entry{ID: s.ID, Payment: s.Group, Kind: s.Kind, Sequence: s.Seq, Reason: s.Reason})
-	}
-	return out
 }
 
 func (o office) Reconcile(ctx context.Context, day string) ([]terminal.Reconciliation, error) {

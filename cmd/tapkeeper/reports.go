@@ -12,36 +12,6 @@ import (
 	"tapkeeper/till"
 )
 
-func newQueue(s *shared) *cobra.Command {
-	c := &cobra.Command{
-		Use: "queue", Short: "List what the wallet has not confirmed yet",
-		RunE: func(c *cobra.Command, _ []string) error {
-			q, err := till.NewClient(s.socket).Queue(c.Context())
-			if err != nil {
-				return err
-			}
-			if s.json {
-				return printJSON(c.OutOrStdout(), q)
-			}
-			return printQueue(c.OutOrStdout(), q)
-		},
-	}
-	c.AddCommand(newQueueVerify(s), newQueueRelease(s))
-	return c
-}
-
-func printQueue(w io.Writer, q till.Queue) error {
-	fmt.Fprintf(w, "%d waiting, %d parked\n", q.Total, len(q.Parked))
-	var rows [][]any
-	for _, e := range q.Waiting {
-		rows = append(rows, []any{"waiting", e.Sequence, e.Kind, e.Payment})
-	}
-	for _, e := range q.Parked {
-		rows = append(rows, []any{"parked", e.Sequence, e.Kind, e.Payment, e.Reason})
-	}
-	return table(w, rows...)
-}
-
 func newRecon(s *shared) *cobra.Command {
 	return &cobra.Command{
 		Use: "recon [DATE]", Short: "Compare a business day with the wallet (default: today)",
@@ -146,15 +116,30 @@ func printStatus(w io.Writer, s till.Status) error {
 		[]any{"reader", word(s.Reader.Ready, "ready", s.Reader.Trouble) + " (" + s.Reader.Name + ")"},
 		[]any{"wallet", word(s.Wallet.Connected, "connected", word(s.Wallet.Up, "link up, wallet not heard", s.Wallet.Trouble)) + " (" + s.Wallet.Broker + ")"},
 		[]any{"clock", word(s.Clock.Trusted, "trusted: ", "not trusted: ") + s.Clock.Why},
+		[]any{"disk", diskWords(s.Disk)},
 		[]any{"outbox", fmt.Sprintf("%d waiting, %d parked", s.Waiting, s.Parked)},
 		[]any{"offline", fmt.Sprintf("%d of %d payments, %s of %s", s.Exposure.Payments, s.Exposure.MaxPayments,
 			formatMoney(s.Exposure.SumMinor, s.Exposure.Currency), formatMoney(s.Exposure.MaxSumMinor, s.Exposure.Currency))},
 	)
 }
 
+// diskWords are the room of the journal in MiB.
+func diskWords(d till.DiskStatus) string {
+	if d.Trouble != "" {
+		return d.Trouble
+	}
+	text := fmt.Sprintf("%d MiB free, %d needed", d.Free>>20, d.Need>>20)
+	if d.Full {
+		return "FULL, no new payments: " + text
+	}
+	return text
+}
+
 // troubleOf is the first thing that a person should look at.
 func troubleOf(s till.Status) error {
 	switch {
+	case s.Disk.Full:
+		return &failure{exitUnavailable, errors.New("disk: " + diskWords(s.Disk)), "free disk space where data_dir is: payments are refused until then, and nothing was lost"}
 	case !s.Reader.Ready:
 		return &failure{exitUnavailable, fmt.Errorf("reader: %s", s.Reader.Trouble), "plug the reader in, check that pcscd runs: systemctl status pcscd.socket"}
 	case !s.Wallet.Up:

@@ -69,7 +69,7 @@ func serve(ctx context.Context, cfg config, log zerolog.Logger) (err error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	answering := make(chan error, 1)
-	handler := queueRoutes(till.Handler(version, l.Terminal(), l.Terminal(), office{l}), l)
+	handler := till.Handler(version, l.Terminal(), l.Terminal(), office{l})
 	go func() {
 		answering <- till.Serve(ctx, listener, handler)
 		stop(nil)
