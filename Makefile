@@ -24,6 +24,7 @@ READER ?= virtual
 TIME ?= 10m
 SEED ?= 1
 TAPS ?= 300
+DRAIN ?= 100000
 
 # A real reader needs C: scard links against libpcsclite.
 CGO_PARTS = gcc libc6-dev pkg-config libpcsclite-dev
@@ -69,7 +70,7 @@ lint: format ## gofmt, vet, staticcheck, govulncheck
 	@CGO_ENABLED=$(CGO) .ci/vuln
 
 bench: ## the figures of docs/results.md, on this machine
-	@CGO_ENABLED=$(CGO) go test -run '^$$' -bench . -benchmem $(BENCH)
+	@CGO_ENABLED=$(CGO) TAPKEEPER_DRAIN=$(DRAIN) go test -run '^$$' -bench . -benchmem -timeout 60m $(BENCH)
 	@mkdir -p bin
 	@CGO_ENABLED=0 go build -o bin/ ./cmd/tapkeeper ./cmd/tapdemo
 	@bin/tapdemo -taps $(TAPS)
