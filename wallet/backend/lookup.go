@@ -98,7 +98,7 @@ func (p *payers) of(ctx context.Context, device [8]byte) (string, error) {
 // keys are what a claim writes to: its merchant's books, and those of the payer
 // whose device made the record. A reversal or refund without a record only adds
 // to the payer's balance and needs no key for it.
-func (s *Service) keys(ctx context.Context, c claim, x *Examined) ([]string, error) {
+func (s *Service) keys(ctx context.Context, c *claim, x *Examined) ([]string, error) {
 	keys := []string{merchantKey(c.from.Merchant)}
 	if x == nil || x.evidence == nil || x.evidence.device == nil {
 		return keys, nil
@@ -107,7 +107,7 @@ func (s *Service) keys(ctx context.Context, c claim, x *Examined) ([]string, err
 	if err != nil {
 		return nil, err
 	}
-	if account != "" {
+	if c.payer = account; account != "" {
 		keys = append(keys, payerKey(account))
 	}
 	return keys, nil

@@ -21,6 +21,7 @@ type claim struct {
 	refund wire.ID
 	sha256 string // of the record, empty without one
 	answer wire.Answer
+	payer  string // whose device made the record, when it is known
 }
 
 // posted is what the ledger did about a claim.

@@ -138,7 +138,7 @@ func (s *Service) money(ctx context.Context, m *wire.Message, p wire.Payment, re
 		c.sha256 = wire.DigestOf(record).String()
 		examined = s.verifier.Examine(record, uploader(c, now))
 	}
-	keys, err := s.keys(ctx, c, examined)
+	keys, err := s.keys(ctx, &c, examined)
 	if err != nil {
 		return nil, fmt.Errorf("find the payer of %s: %w", c.PaymentID, err)
 	}
@@ -157,6 +157,13 @@ func (s *Service) money(ctx context.Context, m *wire.Message, p wire.Payment, re
 func (s *Service) once(tx *ledger.Tx, m *wire.Message, c claim, x *Examined, now time.Time) ([]Publication, error) {
 	content := wire.DigestOf(m.Raw)
 	id := m.ID.String()
+	ahead := ledger.Ahead{Merchant: m.Terminal.Merchant, Terminal: m.Terminal.Terminal, Message: id, Sequence: m.Sequence, Payment: c.PaymentID}
+	if x.reads(&ahead); ahead.Device != nil {
+		ahead.Payer, ahead.MerchantAccount = c.payer, c.from.Account
+	}
+	if err := tx.ReadAhead(ahead); err != nil {
+		return nil, fmt.Errorf("read ahead: %w", err)
+	}
 	seen, err := tx.Seen(m.Terminal.Merchant, m.Terminal.Terminal, id, m.Sequence)
 	if err != nil && !errors.Is(err, ledger.ErrNone) {
 		return nil, fmt.Errorf("read message log: %w", err)

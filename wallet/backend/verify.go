@@ -176,6 +176,17 @@ func (v *Verifier) cryptogram(e *evidence) bool {
 	return subtle.ConstantTimeCompare(want[:], e.answer[tagAC]) == 1
 }
 
+// reads adds what Judge will read; nothing for a record that will not get so far.
+func (x *Examined) reads(a *ledger.Ahead) {
+	if x == nil || x.verdict.Step != 0 {
+		return
+	}
+	a.Device, a.ATC = x.evidence.device, x.evidence.atc()
+	if state, err := cert.ParseState(x.evidence.answer[tagState]); err == nil {
+		a.Epoch, a.Index = state.Epoch, state.Index
+	}
+}
+
 // Judge runs steps 6 to 10 of scheme 9.4 against the ledger. It writes what a
 // good record proves, and blocks a device that was caught; both belong to the
 // caller's ledger transaction.

@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"database/sql"
 	"fmt"
 	"time"
 )
@@ -49,7 +48,7 @@ func (tx *Tx) Account(id string) (Account, error) {
 // Accounts lists all accounts by id.
 func (tx *Tx) Accounts() ([]Account, error) {
 	var all []Account
-	err := tx.rows(func(r *sql.Rows) error {
+	err := tx.rows(func(r row) error {
 		var a Account
 		err := r.Scan(a.fields()...)
 		all = append(all, a)
@@ -88,26 +87,20 @@ func (tx *Tx) post(p posting) error {
 	if p.amount < 0 || p.from == p.to {
 		return fmt.Errorf("post %s:%s: not a movement between two accounts", p.kind, p.reference)
 	}
-	inserted, err := tx.changed(`INSERT INTO movements (posting, line, payment, kind, account, currency, amount_minor, posted_at)
+	err := tx.must(2, ErrExists, `INSERT INTO movements (posting, line, payment, kind, account, currency, amount_minor, posted_at)
 		VALUES ($1, 0, $2, $3, $4, $6, 0 - $7, $8), ($1, 1, $2, $3, $5, $6, $7, $8) ON CONFLICT (posting, line) DO NOTHING`,
 		p.kind+":"+p.reference, p.payment, p.kind, p.from, p.to, p.currency, p.amount, stamp(p.at))
 	if err != nil {
 		return err
 	}
-	if inserted != 2 {
-		return ErrExists
-	}
-	moved, err := tx.changed(`UPDATE accounts SET balance_minor = balance_minor + CASE WHEN id = $1 THEN 0 - $3 ELSE $3 END
+	wrong := fmt.Errorf("post %s:%s: %q and %q are not two accounts in %s", p.kind, p.reference, p.from, p.to, p.currency)
+	return tx.must(2, wrong, `UPDATE accounts SET balance_minor = balance_minor + CASE WHEN id = $1 THEN 0 - $3 ELSE $3 END
 		WHERE id IN ($1, $2) AND currency = $4`, p.from, p.to, p.amount, p.currency)
-	if err == nil && moved != 2 {
-		err = fmt.Errorf("post %s:%s: %q and %q are not two accounts in %s", p.kind, p.reference, p.from, p.to, p.currency)
-	}
-	return err
 }
 
 // Pair reads two accounts; ErrNone when one of them does not exist.
 func (tx *Tx) Pair(first, second string) (a, b Account, err error) {
-	err = tx.rows(func(r *sql.Rows) error {
+	err = tx.rows(func(r row) error {
 		var read Account
 		if err := r.Scan(read.fields()...); err != nil {
 			return err
@@ -118,7 +111,7 @@ func (tx *Tx) Pair(first, second string) (a, b Account, err error) {
 			b = read
 		}
 		return nil
-	}, `SELECT `+accountColumns+` FROM accounts WHERE id IN ($1, $2)`, first, second)
+	}, pairQuery, first, second)
 	switch {
 	case err != nil:
 	case a.ID == "":

@@ -1,7 +1,5 @@
 package ledger
 
-import "database/sql"
-
 // Head is the furthest point of a terminal's journal that the wallet keeps as an
 // anchor outside of it.
 type Head struct {
@@ -46,7 +44,7 @@ func (tx *Tx) Abandon(attempt [20]byte) error {
 // Abandoned lists the unpredictable numbers of a payment's abandoned attempts.
 // What they have spent of an allowance may go back without waiting.
 func (tx *Tx) Abandoned(payment [16]byte) (numbers [][4]byte, err error) {
-	err = tx.rows(func(r *sql.Rows) error {
+	err = tx.rows(func(r row) error {
 		var number [4]byte
 		var text string
 		if err := r.Scan(&text); err != nil {
@@ -67,6 +65,6 @@ func (tx *Tx) Reconsider(id [16]byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.sql.ExecContext(tx.ctx, `UPDATE taps SET returned = 0 WHERE payment = $1`, hexed(id[:]))
+	_, err = tx.changed(`UPDATE taps SET returned = 0 WHERE payment = $1`, hexed(id[:]))
 	return err
 }

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 )
 
@@ -41,7 +40,7 @@ func (l *Ledger) Check(ctx context.Context) ([]string, error) {
 	var findings []string
 	err := l.View(ctx, func(tx *Tx) error {
 		for _, c := range checks {
-			err := tx.rows(func(r *sql.Rows) error {
+			err := tx.rows(func(r row) error {
 				var which string
 				if err := r.Scan(&which); err != nil {
 					return err

@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"database/sql"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -40,7 +39,7 @@ func (tx *Tx) PutDevice(d Device) error {
 func (tx *Tx) Device(id [8]byte) (Device, error) {
 	d := Device{ID: id}
 	err := tx.row([]any{&d.Account, &d.Kind, &d.KVN, &d.Status, &d.SignKey, &d.AgreeKey, &d.Epoch},
-		`SELECT account, kind, kvn, status, sign_key, agree_key, epoch FROM devices WHERE id = $1`, hexed(id[:]))
+		deviceQuery, hexed(id[:]))
 	return d, err
 }
 
@@ -63,7 +62,7 @@ type Mark struct {
 
 // PutMark remembers the use of a counter; ErrExists when it was used before.
 func (tx *Tx) PutMark(m Mark) error {
-	return tx.exec(ErrExists, `INSERT INTO marks (device, atc, evidence, payment) VALUES ($1, $2, $3, $4) ON CONFLICT (device, atc) DO NOTHING`,
+	return tx.must(1, ErrExists, `INSERT INTO marks (device, atc, evidence, payment) VALUES ($1, $2, $3, $4) ON CONFLICT (device, atc) DO NOTHING`,
 		hexed(m.Device[:]), m.ATC, hexed(m.Evidence[:]), hexed(m.Payment[:]))
 }
 
@@ -71,7 +70,7 @@ func (tx *Tx) PutMark(m Mark) error {
 func (tx *Tx) Mark(device [8]byte, atc uint16) (Mark, error) {
 	m := Mark{Device: device, ATC: atc}
 	var evidence, payment string
-	err := tx.row([]any{&evidence, &payment}, `SELECT evidence, payment FROM marks WHERE device = $1 AND atc = $2`, hexed(device[:]), atc)
+	err := tx.row([]any{&evidence, &payment}, markQuery, hexed(device[:]), atc)
 	if err != nil {
 		return m, err
 	}
@@ -96,7 +95,7 @@ type Tap struct {
 
 // PutTap remembers a step of an allowance; ErrExists when it was taken before.
 func (tx *Tx) PutTap(t Tap) error {
-	return tx.exec(ErrExists, `INSERT INTO taps (device, epoch, position, chain, link, evidence, payment, amount_minor, spent_minor, returned)
+	return tx.must(1, ErrExists, `INSERT INTO taps (device, epoch, position, chain, link, evidence, payment, amount_minor, spent_minor, returned)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (device, epoch, position) DO NOTHING`,
 		hexed(t.Device[:]), t.Epoch, t.Index, hexed(t.Chain[:]), hexed(t.Link[:]), hexed(t.Evidence[:]), hexed(t.Payment[:]),
 		t.AmountMinor, t.SpentMinor, flag(t.Returned))
@@ -118,10 +117,11 @@ func (tx *Tx) Tap(device [8]byte, epoch uint32, index uint16) (Tap, error) {
 // terminals have delivered them, and adds up all that were delivered of the
 // epoch, those returned to the payer included.
 func (tx *Tx) Around(device [8]byte, epoch uint32, index uint16) (steps []Tap, sumMinor int64, err error) {
-	if steps, err = tx.taps(device, epoch, max(index, 1)-1, min(index, 0xFFFE)+1); err != nil {
+	first, last := around(index)
+	if steps, err = tx.taps(device, epoch, first, last); err != nil {
 		return nil, 0, err
 	}
-	err = tx.row([]any{&sumMinor}, `SELECT CAST(COALESCE(SUM(amount_minor), 0) AS BIGINT) FROM taps WHERE device = $1 AND epoch = $2`,
+	err = tx.row([]any{&sumMinor}, sumQuery,
 		hexed(device[:]), epoch)
 	return steps, sumMinor, err
 }
@@ -133,7 +133,7 @@ func (tx *Tx) Taps(device [8]byte, epoch uint32) ([]Tap, error) {
 
 func (tx *Tx) taps(device [8]byte, epoch uint32, first, last uint16) ([]Tap, error) {
 	var all []Tap
-	err := tx.rows(func(r *sql.Rows) error {
+	err := tx.rows(func(r row) error {
 		t := Tap{Device: device, Epoch: epoch}
 		var chain, link, evidence, payment string
 		if err := r.Scan(&t.Index, &chain, &link, &evidence, &payment, &t.AmountMinor, &t.SpentMinor, &t.Returned); err != nil {
@@ -142,15 +142,14 @@ func (tx *Tx) taps(device [8]byte, epoch uint32, first, last uint16) ([]Tap, err
 		err := errors.Join(unhex(t.Chain[:], chain), unhex(t.Link[:], link), unhex(t.Evidence[:], evidence), unhex(t.Payment[:], payment))
 		all = append(all, t)
 		return err
-	}, `SELECT position, chain, link, evidence, payment, amount_minor, spent_minor, returned FROM taps
-		WHERE device = $1 AND epoch = $2 AND position BETWEEN $3 AND $4 ORDER BY position`, hexed(device[:]), epoch, first, last)
+	}, tapsQuery, hexed(device[:]), epoch, first, last)
 	return all, err
 }
 
 // ReturnAllowance gives back to the payer's allowance what the payment's taps
 // had spent. Doing it again changes nothing.
 func (tx *Tx) ReturnAllowance(payment [16]byte) error {
-	_, err := tx.sql.ExecContext(tx.ctx, `UPDATE taps SET returned = 1 WHERE payment = $1`, hexed(payment[:]))
+	_, err := tx.changed(`UPDATE taps SET returned = 1 WHERE payment = $1`, hexed(payment[:]))
 	return err
 }
 

@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"database/sql"
 	"errors"
 	"time"
 )
@@ -9,7 +8,7 @@ import (
 // PutRecord keeps an evidence record, sealed by the caller, by its evidence
 // hash. The same again changes nothing.
 func (tx *Tx) PutRecord(evidence [32]byte, sealed []byte) error {
-	return tx.exec(nil, `INSERT INTO records (evidence, sealed) VALUES ($1, $2) ON CONFLICT (evidence) DO NOTHING`, hexed(evidence[:]), sealed)
+	return tx.must(anyRows, nil, `INSERT INTO records (evidence, sealed) VALUES ($1, $2) ON CONFLICT (evidence) DO NOTHING`, hexed(evidence[:]), sealed)
 }
 
 // Record reads a sealed record; ErrNone when it is not kept.
@@ -36,7 +35,7 @@ func (tx *Tx) PutProof(p Proof, at time.Time) error {
 // Proofs lists all proofs by when they were found.
 func (tx *Tx) Proofs() ([]Proof, error) {
 	var all []Proof
-	err := tx.rows(func(r *sql.Rows) error {
+	err := tx.rows(func(r row) error {
 		var p Proof
 		var second, first, device string
 		if err := r.Scan(&second, &first, &device, &p.Rule, &p.FoundAt); err != nil {
@@ -82,7 +81,7 @@ type Change struct {
 // up to so many.
 func (tx *Tx) Exceptions(after uint64, limit int) ([]Change, error) {
 	var all []Change
-	err := tx.rows(func(r *sql.Rows) error {
+	err := tx.rows(func(r row) error {
 		var c Change
 		var device string
 		if err := r.Scan(&c.Version, &device, &c.Blocked); err != nil {

@@ -94,6 +94,9 @@ func (l *Ledger) together(group []*waiter) error {
 			if err := u.ctx.Err(); err != nil {
 				return fmt.Errorf("update the ledger: %w", err)
 			}
+			if p, ok := tx.sql.(pipeliner); ok {
+				p.forget()
+			}
 			if err := u.fn(tx); err != nil {
 				return err
 			}

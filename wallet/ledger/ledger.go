@@ -18,7 +18,6 @@ package ledger
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -71,9 +70,31 @@ func (tx *Tx) after(key string) error {
 
 // runner runs statements inside a transaction.
 type runner interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	// exec says how many rows a statement changed. Without arguments it may be a script.
+	exec(ctx context.Context, query string, args []any) (int64, error)
+	// rows calls scan for every row of a query.
+	rows(ctx context.Context, scan func(row) error, query string, args []any) error
 }
+
+// pipeliner is a runner to which every statement is a journey. It can take along
+// what nobody waits for.
+type pipeliner interface {
+	// later runs a statement before the next, or the commit; unless it changes so
+	// many rows, that one fails with the error.
+	later(query string, args []any, rows int64, otherwise error)
+	// ahead runs queries that will be asked for soon, in one journey. What it read
+	// holds as long as the caller writes nothing that they would see, or until forget.
+	ahead(ctx context.Context, queries []query) error
+	forget()
+}
+
+type query struct {
+	text string
+	args []any
+}
+
+// row is what a query found.
+type row interface{ Scan(dest ...any) error }
 
 // Open opens the ledger: postgres://… is a database of a PostgreSQL server, any
 // other name the path of a SQLite file, which is created when it is missing.
@@ -116,17 +137,28 @@ func (tx *Tx) exec(missing error, query string, args ...any) error {
 
 // changed runs a statement and says how many rows it changed.
 func (tx *Tx) changed(query string, args ...any) (int64, error) {
-	result, err := tx.sql.ExecContext(tx.ctx, query, args...)
-	if err != nil {
-		return 0, err
+	return tx.sql.exec(tx.ctx, query, args)
+}
+
+// must runs a statement that changes so many rows, unless the caller has made a
+// mistake or somebody the same before: at the latest when the update ends it
+// fails with the error.
+func (tx *Tx) must(rows int64, otherwise error, query string, args ...any) error {
+	if p, ok := tx.sql.(pipeliner); ok {
+		p.later(query, args, rows, otherwise)
+		return nil
 	}
-	return result.RowsAffected()
+	n, err := tx.changed(query, args...)
+	if err == nil && rows != anyRows && n != rows {
+		return otherwise
+	}
+	return err
 }
 
 // row reads one row, the last when there are more; none is ErrNone.
 func (tx *Tx) row(dest []any, query string, args ...any) error {
 	none := true
-	err := tx.rows(func(r *sql.Rows) error {
+	err := tx.rows(func(r row) error {
 		none = false
 		return r.Scan(dest...)
 	}, query, args...)
@@ -137,16 +169,6 @@ func (tx *Tx) row(dest []any, query string, args ...any) error {
 }
 
 // rows calls scan for every row of a query.
-func (tx *Tx) rows(scan func(*sql.Rows) error, query string, args ...any) error {
-	found, err := tx.sql.QueryContext(tx.ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	defer found.Close()
-	for found.Next() {
-		if err := scan(found); err != nil {
-			return err
-		}
-	}
-	return found.Err()
+func (tx *Tx) rows(scan func(row) error, query string, args ...any) error {
+	return tx.sql.rows(tx.ctx, scan, query, args)
 }

@@ -225,7 +225,7 @@ func TestCheckFinds(t *testing.T) {
 			update(t, l, accounts)
 			update(t, l, func(tx *Tx) error { return tx.Take(payment(1, 3000), "shop", noon) })
 			sound(t, l)
-			update(t, l, func(tx *Tx) error { _, err := tx.sql.ExecContext(tx.ctx, damage); return err })
+			update(t, l, func(tx *Tx) error { _, err := tx.changed(damage); return err })
 			findings, err := l.Check(t.Context())
 			if err != nil || !slices.ContainsFunc(findings, func(f string) bool { return strings.Contains(f, want) }) {
 				t.Errorf("%v %q", err, findings)

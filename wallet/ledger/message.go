@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"database/sql"
 	"time"
 )
 
@@ -20,12 +19,8 @@ type Message struct {
 // Seen reads the answered message with this id, or else the one with this
 // sequence number (0: none); ErrNone when both are free.
 func (tx *Tx) Seen(merchant, terminal, id string, sequence uint64) (Message, error) {
-	number := int64(sequence)
-	if number == 0 {
-		number = -1 // no message has it
-	}
 	var found Message
-	err := tx.rows(func(r *sql.Rows) error {
+	err := tx.rows(func(r row) error {
 		m := Message{Merchant: merchant, Terminal: terminal}
 		var content string
 		if err := r.Scan(&m.ID, &m.Sequence, &content, &m.Topic, &m.Answer); err != nil {
@@ -36,8 +31,7 @@ func (tx *Tx) Seen(merchant, terminal, id string, sequence uint64) (Message, err
 		}
 		found = m
 		return unhex(found.Content[:], content)
-	}, `SELECT id, COALESCE(sequence, 0), content_sha256, topic, answer FROM messages WHERE merchant = $1 AND terminal = $2 AND (id = $3 OR sequence = $4)`,
-		merchant, terminal, id, number)
+	}, seenQuery, merchant, terminal, id, numbered(sequence))
 	if err == nil && found.ID == "" {
 		err = ErrNone
 	}
@@ -50,7 +44,7 @@ func (tx *Tx) Remember(m Message, at time.Time) error {
 	if m.Sequence != 0 {
 		sequence = int64(m.Sequence)
 	}
-	return tx.exec(ErrExists, `INSERT INTO messages (merchant, terminal, id, sequence, content_sha256, topic, answer, handled_at)
+	return tx.must(1, ErrExists, `INSERT INTO messages (merchant, terminal, id, sequence, content_sha256, topic, answer, handled_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING`,
 		m.Merchant, m.Terminal, m.ID, sequence, hexed(m.Content[:]), m.Topic, m.Answer, stamp(at))
 }

@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -58,7 +57,7 @@ func scanPayment(scan func(...any) error) (Payment, error) {
 // Payment reads the row of a payment id; ErrNone when nothing is known of it.
 func (tx *Tx) Payment(id [16]byte) (Payment, error) {
 	return scanPayment(func(dest ...any) error {
-		return tx.row(dest, `SELECT `+paymentColumns+` FROM payments WHERE id = $1`, hexed(id[:]))
+		return tx.row(dest, paymentQuery, hexed(id[:]))
 	})
 }
 
@@ -66,7 +65,7 @@ func (tx *Tx) Payment(id [16]byte) (Payment, error) {
 // merchant's account. ErrExists when anything is known of the id.
 func (tx *Tx) Take(p Payment, merchantAccount string, at time.Time) error {
 	p.State, p.Reason = Taken, 0
-	if err := tx.insertPayment(p, at); err != nil {
+	if err := tx.enter(p, at); err != nil {
 		return err
 	}
 	id := hexed(p.ID[:])
@@ -77,14 +76,14 @@ func (tx *Tx) Take(p Payment, merchantAccount string, at time.Time) error {
 // Refuse adds the payment as refused for p.Reason; no money moves, now or later.
 func (tx *Tx) Refuse(p Payment, at time.Time) error {
 	p.State = Refused
-	return tx.insertPayment(p, at)
+	return tx.enter(p, at)
 }
 
 // Bury adds a tombstone for an id of which nothing is known, or in the place of
 // a refusal. ErrExists when the id has taken money or is reversed already.
 func (tx *Tx) Bury(p Payment, at time.Time) error {
 	p.State = Tombstone
-	err := tx.insertPayment(p, at)
+	err := tx.exec(ErrExists, insertPayment, p.columns(at)...)
 	if !errors.Is(err, ErrExists) {
 		return err
 	}
@@ -92,11 +91,17 @@ func (tx *Tx) Bury(p Payment, at time.Time) error {
 		stamp(at), hexed(p.ID[:]), p.Receipt)
 }
 
-func (tx *Tx) insertPayment(p Payment, at time.Time) error {
-	return tx.exec(ErrExists, `INSERT INTO payments (`+paymentColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT (id) DO NOTHING`,
-		hexed(p.ID[:]), p.Merchant, p.Terminal, p.OrderRef, string(p.State), p.Reason, p.AmountMinor, p.Currency, p.BusinessDay,
-		int64(p.Sequence), p.RecordKind, p.RecordSHA256, p.Device, p.Account, p.WalletRef, p.Receipt, stamp(at))
+// enter adds a payment that the caller knows to be new.
+func (tx *Tx) enter(p Payment, at time.Time) error {
+	return tx.must(1, ErrExists, insertPayment, p.columns(at)...)
+}
+
+const insertPayment = `INSERT INTO payments (` + paymentColumns + `)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT (id) DO NOTHING`
+
+func (p Payment) columns(at time.Time) []any {
+	return []any{hexed(p.ID[:]), p.Merchant, p.Terminal, p.OrderRef, string(p.State), p.Reason, p.AmountMinor, p.Currency, p.BusinessDay,
+		int64(p.Sequence), p.RecordKind, p.RecordSHA256, p.Device, p.Account, p.WalletRef, p.Receipt, stamp(at)}
 }
 
 // SetReceipt keeps the latest receipt of a payment for those who ask later.
@@ -175,7 +180,7 @@ func (tx *Tx) giveBack(kind, reference string, id [16]byte, at time.Time, amount
 func (tx *Tx) Payments(merchant, terminal, day string) ([]Payment, error) {
 	var all []Payment
 	where, args := only("merchant", merchant, "terminal", terminal, "business_day", day)
-	err := tx.rows(func(r *sql.Rows) error {
+	err := tx.rows(func(r row) error {
 		p, err := scanPayment(r.Scan)
 		all = append(all, p)
 		return err
@@ -196,14 +201,14 @@ type Item struct {
 // for days of many thousands.
 func (tx *Tx) Items(merchant, terminal, day string) ([]Item, error) {
 	var all []Item
-	var id, state, currency sql.RawBytes
-	err := tx.rows(func(r *sql.Rows) error {
+	var id, currency string
+	err := tx.rows(func(r row) error {
 		var i Item
-		if err := r.Scan(&id, &state, &i.AmountMinor, &currency, &i.Sequence); err != nil {
+		if err := r.Scan(&id, &i.State, &i.AmountMinor, &currency, &i.Sequence); err != nil {
 			return err
 		}
-		i.State, i.Currency = State(state), string(currency)
-		err := unhex(i.ID[:], string(id))
+		i.Currency = currency
+		err := unhex(i.ID[:], id)
 		all = append(all, i)
 		return err
 	}, `SELECT id, state, amount_minor, currency, sequence FROM payments
@@ -233,7 +238,7 @@ func only(pairs ...string) (where string, args []any) {
 func (tx *Tx) Refunds(merchant, terminal, day string) ([]Refund, error) {
 	var all []Refund
 	where, args := only("p.merchant", merchant, "p.terminal", terminal, "r.business_day", day)
-	err := tx.rows(func(rows *sql.Rows) error {
+	err := tx.rows(func(rows row) error {
 		var r Refund
 		var id string
 		if err := rows.Scan(&r.ID, &id, &r.AmountMinor, &r.Currency, &r.BusinessDay, &r.Sequence); err != nil {

@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,7 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 const (
@@ -38,23 +37,26 @@ const (
 // second would only make the groups smaller; more processes are more writers.
 type postgres struct {
 	name string
-	db   *sql.DB
+	db   *pgxpool.Pool
 }
 
 func openPostgres(ctx context.Context, name string) (store, error) {
-	config, err := pgx.ParseConfig(name)
+	config, err := pgxpool.ParseConfig(name)
 	if err != nil {
 		return nil, errors.New("the name is not a connection string as postgres://USER@HOST/DATABASE") // err repeats the password
 	}
 	for parameter, value := range map[string]string{"application_name": "walletd", "lock_timeout": lockTime,
 		"idle_in_transaction_session_timeout": idleTime, "statement_timeout": statementTime} {
-		if config.RuntimeParams[parameter] == "" {
-			config.RuntimeParams[parameter] = value
+		if config.ConnConfig.RuntimeParams[parameter] == "" {
+			config.ConnConfig.RuntimeParams[parameter] = value
 		}
 	}
-	p := &postgres{name, stdlib.OpenDB(*config)}
-	p.db.SetMaxOpenConns(1 + readersMax)
-	p.db.SetMaxIdleConns(1 + readersMax)
+	config.MaxConns = 1 + readersMax
+	db, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	p := &postgres{name, db}
 	if err := p.durable(ctx); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
@@ -65,7 +67,7 @@ func openPostgres(ctx context.Context, name string) (store, error) {
 func (p *postgres) durable(ctx context.Context) error {
 	for _, setting := range [...]string{"fsync", "synchronous_commit", "full_page_writes"} {
 		var value string
-		if err := p.db.QueryRowContext(ctx, `SELECT current_setting($1)`, setting).Scan(&value); err != nil {
+		if err := p.db.QueryRow(ctx, `SELECT current_setting($1)`, setting).Scan(&value); err != nil {
 			return fmt.Errorf("read the server's %s: %w", setting, err)
 		}
 		if value == "off" {
@@ -75,21 +77,24 @@ func (p *postgres) durable(ctx context.Context) error {
 	return nil
 }
 
-func (p *postgres) Close() error { return p.db.Close() }
+func (p *postgres) Close() error {
+	p.db.Close()
+	return nil
+}
 
 func (p *postgres) view(ctx context.Context, fn func(*Tx) error) error {
-	return p.in(ctx, sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}, fn)
+	return p.in(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, fn)
 }
 
 func (p *postgres) update(ctx context.Context, keys []string, fn func(*Tx) error) error {
 	for attempt := 1; ; attempt++ {
 		// Read committed: every statement after the locks sees what their last holders committed.
-		err := p.in(ctx, sql.TxOptions{Isolation: sql.LevelReadCommitted}, func(tx *Tx) error {
+		err := p.in(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx *Tx) error {
 			if err := lock(tx, keys); err != nil {
 				return fmt.Errorf("lock: %w", err)
 			}
 			tx.lock = func(key string) error {
-				_, err := tx.sql.ExecContext(tx.ctx, `SELECT pg_advisory_xact_lock($1)`, number(key))
+				_, err := tx.changed(`SELECT pg_advisory_xact_lock($1)`, number(key))
 				return err
 			}
 			return fn(tx)
@@ -105,16 +110,20 @@ func (p *postgres) update(ctx context.Context, keys []string, fn func(*Tx) error
 	}
 }
 
-func (p *postgres) in(ctx context.Context, o sql.TxOptions, fn func(*Tx) error) error {
-	dbTx, err := p.db.BeginTx(ctx, &o)
+func (p *postgres) in(ctx context.Context, o pgx.TxOptions, fn func(*Tx) error) error {
+	dbTx, err := p.db.BeginTx(ctx, o)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	defer dbTx.Rollback() // after a commit this does nothing
-	if err := fn(&Tx{ctx: ctx, sql: dbTx}); err != nil {
+	defer dbTx.Rollback(context.WithoutCancel(ctx)) // after a commit this does nothing
+	line := &pipeline{tx: dbTx}
+	if err := fn(&Tx{ctx: ctx, sql: line}); err != nil {
 		return err
 	}
-	if err := dbTx.Commit(); err != nil {
+	if err := line.flush(ctx); err != nil {
+		return err
+	}
+	if err := dbTx.Commit(ctx); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
 	return nil
@@ -125,7 +134,7 @@ func (p *postgres) in(ctx context.Context, o sql.TxOptions, fn func(*Tx) error) 
 // have keys, and held alone by who wants all.
 func lock(tx *Tx, keys []string) error {
 	if keys == nil {
-		_, err := tx.sql.ExecContext(tx.ctx, `SELECT pg_advisory_xact_lock(0)`)
+		_, err := tx.changed(`SELECT pg_advisory_xact_lock(0)`)
 		return err
 	}
 	numbers := make([]int64, len(keys))
@@ -133,7 +142,7 @@ func lock(tx *Tx, keys []string) error {
 		numbers[i] = number(k)
 	}
 	slices.Sort(numbers)
-	_, err := tx.sql.ExecContext(tx.ctx, `SELECT pg_advisory_xact_lock_shared(0), (SELECT count(pg_advisory_xact_lock(k)) FROM unnest($1::bigint[]) AS k)`,
+	_, err := tx.changed(`SELECT pg_advisory_xact_lock_shared(0), (SELECT count(pg_advisory_xact_lock(k)) FROM unnest($1::bigint[]) AS k)`,
 		slices.Compact(numbers))
 	return err
 }

@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"database/sql"
 	"errors"
 	"time"
 )
@@ -59,7 +58,7 @@ func (tx *Tx) PutReport(r Report, at time.Time) error {
 // Reports lists what a phone told of the taps of an epoch between two indexes, both included.
 func (tx *Tx) Reports(device [8]byte, epoch uint32, first, last uint16) ([]Report, error) {
 	var all []Report
-	err := tx.rows(func(rows *sql.Rows) error {
+	err := tx.rows(func(rows row) error {
 		r := Report{Device: device, Epoch: epoch}
 		var payment, terminal, chain string
 		if err := rows.Scan(&r.Index, &payment, &r.AmountMinor, &r.ATC, &terminal, &chain, &r.Delivered, &r.Released); err != nil {
@@ -68,10 +67,7 @@ func (tx *Tx) Reports(device [8]byte, epoch uint32, first, last uint16) ([]Repor
 		err := errors.Join(unhex(r.Payment[:], payment), unhex(r.Terminal[:], terminal), unhex(r.Chain[:], chain))
 		all = append(all, r)
 		return err
-	}, `SELECT r.position, r.payment, r.amount_minor, r.atc, r.terminal, r.chain, CASE WHEN t.device IS NULL THEN 0 ELSE 1 END,
-		CASE WHEN r.released_at = '' THEN 0 ELSE 1 END
-		FROM reports r LEFT JOIN taps t ON t.device = r.device AND t.epoch = r.epoch AND t.position = r.position
-		WHERE r.device = $1 AND r.epoch = $2 AND r.position BETWEEN $3 AND $4 ORDER BY r.position`, hexed(device[:]), epoch, first, last)
+	}, reportsQuery, hexed(device[:]), epoch, first, last)
 	return all, err
 }
 

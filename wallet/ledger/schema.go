@@ -23,7 +23,7 @@ var migrations = [schemaVersion]string{schema, schema2, schema3}
 // migrate brings the tables to schemaVersion. Two processes that open a new
 // file at once are put in order by the write lock.
 func migrate(tx *Tx) error {
-	if _, err := tx.sql.ExecContext(tx.ctx, `CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)`); err != nil {
+	if _, err := tx.changed(`CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)`); err != nil {
 		return fmt.Errorf("read the schema's version: %w", err)
 	}
 	var version, rows int
@@ -34,7 +34,7 @@ func migrate(tx *Tx) error {
 		return fmt.Errorf("the ledger's schema has version %d, this program knows %d", version, schemaVersion)
 	}
 	for ; version < schemaVersion; version++ {
-		if _, err := tx.sql.ExecContext(tx.ctx, migrations[version]); err != nil {
+		if _, err := tx.changed(migrations[version]); err != nil {
 			return fmt.Errorf("make schema version %d: %w", version+1, err)
 		}
 	}

@@ -97,7 +97,7 @@ func (s *sqlite) view(ctx context.Context, fn func(*Tx) error) error {
 }
 
 func (s *session) in(ctx context.Context, begin string, fn func(*Tx) error) error {
-	if _, err := s.ExecContext(ctx, begin); err != nil {
+	if _, err := s.exec(ctx, begin, nil); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
 	committed := false
@@ -105,13 +105,13 @@ func (s *session) in(ctx context.Context, begin string, fn func(*Tx) error) erro
 		if !committed {
 			// Fails when the database has rolled back by itself, as on a full disk;
 			// if nothing has, the next begin fails and says so.
-			s.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+			s.exec(context.WithoutCancel(ctx), "ROLLBACK", nil)
 		}
 	}()
 	if err := fn(&Tx{ctx: ctx, sql: s}); err != nil {
 		return err
 	}
-	if _, err := s.ExecContext(ctx, "COMMIT"); err != nil {
+	if _, err := s.exec(ctx, "COMMIT", nil); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
 	committed = true
@@ -129,24 +129,38 @@ func (s *session) prepared(ctx context.Context, query string) (*sql.Stmt, error)
 	return p, err
 }
 
-// ExecContext runs a statement; one without arguments may be a script, which cannot be prepared.
-func (s *session) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	if len(args) == 0 && len(query) > scriptBytes {
-		return s.conn.ExecContext(ctx, query)
+func (s *session) exec(ctx context.Context, query string, args []any) (int64, error) {
+	if len(args) == 0 && len(query) > scriptBytes { // cannot be prepared
+		_, err := s.conn.ExecContext(ctx, query)
+		return 0, err
 	}
 	p, err := s.prepared(ctx, query)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	return p.ExecContext(ctx, args...)
+	result, err := p.ExecContext(ctx, args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
-func (s *session) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+func (s *session) rows(ctx context.Context, scan func(row) error, query string, args []any) error {
 	p, err := s.prepared(ctx, query)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return p.QueryContext(ctx, args...)
+	found, err := p.QueryContext(ctx, args...)
+	if err != nil {
+		return err
+	}
+	defer found.Close()
+	for found.Next() {
+		if err := scan(found); err != nil {
+			return err
+		}
+	}
+	return found.Err()
 }
 
 func (s *sqlite) Close() error {
