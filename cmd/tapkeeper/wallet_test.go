@@ -100,7 +100,7 @@ func TestWalletConform(t *testing.T) {
 
 func TestWalletThatDoesNotConform(t *testing.T) {
 	url, kit := wallet(t, true)
-	code, stdout, stderr := conformRun(t, "--broker", url, "--kit", kit, "--case", "1,61", "--patience", "300ms")
+	code, stdout, stderr := conformRun(t, "--broker", url, "--kit", kit, "--case", "1,61", "--patience", "2s")
 	if code != exitUnexpected || !strings.Contains(stdout, "DOES NOT CONFORM: 1 passed, 1 failed, 0 skipped") ||
 		!strings.Contains(stdout, "rule: Down: status") || !strings.Contains(stderr, "error: 1 of 2 cases failed") {
 		t.Errorf("exit %d\n%s%s", code, stdout, stderr)

@@ -319,7 +319,7 @@ func TestPlantedDefectsAreCaught(t *testing.T) {
 	b := newBench(t)
 	k := b.kit()
 	cfg := b.config(k)
-	cfg.Patience, cfg.Seen = time.Second, nil
+	cfg.Patience, cfg.Seen = 2*time.Second, nil
 	for _, d := range defects {
 		b.use(newLiar(b, k, d.defect))
 		cfg.Only = []int{d.caught}
