@@ -82,6 +82,10 @@ build: ## all programs into bin/
 	@mkdir -p bin
 	@CGO_ENABLED=$(CGO) go build -trimpath -o bin/ ./cmd/...
 
+.PHONY: cross
+cross: ## the daemon for arm64 and armhf, with PC/SC and without, into bin/cross
+	@.ci/cross
+
 need:
 	@.ci/need $(CGO_PARTS) $(REAL_PARTS)
 
