@@ -2,6 +2,7 @@ package lane_test
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -189,4 +190,78 @@ func TestReleasedAdvice(t *testing.T) {
 	}
 	b.drain()
 	b.ended(difference{result: paidBoth}, b.planted)
+}
+
+// tapped asks for a refund by tap and holds a phone to the reader.
+func (c *court) tapped(p terminal.Payment, key string, who lanetest.Person) terminal.Refund {
+	c.Helper()
+	back, err := c.lane.Terminal().Refund(c.Context(), terminal.RefundRequest{Payment: p.ID, Key: key, AmountMinor: 3_00, Tap: true})
+	if err != nil {
+		c.Fatal(err)
+	}
+	if err := c.store.Field.Present(c.store.Phones[who.ID].Ready()); err != nil {
+		c.Fatal(err)
+	}
+	defer func() { c.store.Field.Remove(); c.store.Field.Wait() }()
+	return c.refundIs(p, back.ID, func(r terminal.Refund) bool {
+		return r.State == terminal.RefundDone || r.State == terminal.RefundRefused || r.State == terminal.RefundQueued
+	})
+}
+
+func (c *court) refundIs(p terminal.Payment, id terminal.ID, ok func(terminal.Refund) bool) (r terminal.Refund) {
+	c.Helper()
+	c.wait(p.ID, func(p terminal.Payment) bool {
+		for _, b := range p.Refunds {
+			if r = b; b.ID == id {
+				return ok(b)
+			}
+		}
+		return false
+	})
+	return r
+}
+
+// TestRefundByTap: the phone that has paid gets it back, connected and not; another
+// phone is told so by itself and by the terminal (scheme 8.2).
+func TestRefundByTap(t *testing.T) {
+	c := newCourt(t)
+	p := c.pay(rich, "tap", 20_00)
+	c.settled(p.ID)
+	if r := c.tapped(p, "stranger", poor); r.State != terminal.RefundRefused || r.Reason != 0x13 {
+		t.Errorf("another phone: %+v", r)
+	}
+	c.money(20_00)
+	r := c.tapped(p, "own", rich)
+	c.refundIs(p, r.ID, func(r terminal.Refund) bool { return r.State == terminal.RefundDone })
+	c.money(17_00)
+	c.connected(false)
+	r = c.tapped(p, "deferred", rich)
+	if r.State != terminal.RefundQueued {
+		t.Errorf("without the wallet: %+v", r)
+	}
+	c.money(17_00)
+	c.connected(true)
+	c.refundIs(p, r.ID, func(r terminal.Refund) bool { return r.State == terminal.RefundDone })
+	c.money(14_00)
+
+	back, err := c.lane.Terminal().Refund(t.Context(), terminal.RefundRequest{Payment: p.ID, Key: "nobody", AmountMinor: 1, Tap: true})
+	if err != nil || back.State != terminal.RefundAwaitingTap {
+		t.Fatalf("%+v, %v", back, err)
+	}
+	var busy *terminal.BusyError
+	if _, err := c.lane.Terminal().Refund(t.Context(), terminal.RefundRequest{Payment: p.ID, Key: "second", AmountMinor: 1, Tap: true}); !errors.As(err, &busy) {
+		t.Errorf("a second tap: %v", err)
+	}
+	if _, err := c.lane.Terminal().Cancel(t.Context(), back.ID); err != nil {
+		t.Error(err)
+	}
+	if r := c.refundIs(p, back.ID, func(terminal.Refund) bool { return true }); r.State != terminal.RefundRefused || r.Reason != 0x2C {
+		t.Errorf("cancelled: %+v", r)
+	}
+	c.money(14_00)
+	c.holds("refunded by tap", c.export(p.ID))
+	all, err := c.lane.Reconcile(t.Context(), p.BusinessDay)
+	if err != nil || !all[0].Match || all[0].Here.Refunds.Count != 2 {
+		t.Errorf("the day: %+v, %v", all, err)
+	}
 }

@@ -18,13 +18,22 @@ const askTC = 0x40
 // (terminal.md, Limits; scheme 8.6.1). A *CapError refuses the tap.
 func (v *visit) storePending(pending *emv.Pending) error {
 	v.spent(true)
-	next := v.p
-	next.State = Reading
-	c := v.t.change(v.p, &next, "the phone is asked to decide")
 	coded, err := pending.Marshal()
 	if err != nil {
 		return err
 	}
+	if v.refundOf != nil {
+		if err := v.storeRefundPending(coded, "the phone is asked about a refund"); err != nil {
+			v.spent(false)
+			return err
+		}
+		v.pending = true
+		v.asked++
+		return nil
+	}
+	next := v.p
+	next.State = Reading
+	c := v.t.change(v.p, &next, "the phone is asked to decide")
 	c.Records = append(c.Records, Record{kindPending, v.p.ID.String(), coded})
 	c.Counts = release(&next)
 	if pending.Asked() == askTC { // only a TC can be approved offline
@@ -49,6 +58,11 @@ func (v *visit) storePending(pending *emv.Pending) error {
 // did not commit (scheme 8.6.1). After a second question the record stays until
 // the outcome: it also holds what an earlier phone was asked and never answered.
 func (v *visit) dropPending() error {
+	if v.refundOf != nil {
+		err := v.storeRefundPending(nil, "the phone has not answered about a refund; tap again")
+		v.pending = err != nil
+		return err
+	}
 	next := v.p
 	next.State = AwaitingTap
 	counts := release(&next)

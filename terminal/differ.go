@@ -227,7 +227,8 @@ func (t *Terminal) againEntry(p *Payment, r *Resent, now time.Time) (Entry, erro
 	}
 	back := p.Refunds[at]
 	back.Message = r.Message
-	return t.refundEntry(p, &back, 0, now), nil
+	record, _, err := t.journal.Get(kindRecord, back.ID.String())
+	return t.seal(p, r.Message, 0, t.refundMessage(p, &back, record), now), err
 }
 
 // accept takes the wallet's word for what is here in doubt.

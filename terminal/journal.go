@@ -8,21 +8,22 @@ import (
 
 // Kinds of records in the journal. A payment's own records share its id as key.
 const (
-	kindPayment   = "payment"   // the Payment as the till sees it, and what recovery needs
-	kindOrder     = "order"     // order reference -> ids of its payments, oldest first
-	kindKey       = "idem"      // idempotency key -> payment id and what was asked
-	kindOpen      = "open"      // payments that have not ended: what a restart looks at
-	kindDay       = "day-"      // with the date behind it: ids of that business day
-	kindUnsent    = "unsent"    // offline payments without a receipt: the exposure's ages
-	kindPending   = "pending"   // the kernel's pending record (scheme 8.6)
-	kindRecord    = "record"    // the evidence record BF8B01 (scheme 9.1)
-	kindReference = "reference" // DF8B0A, for a refund (scheme 8.2)
-	kindReceipt   = "receipt"   // the wallet's signed answers
-	kindTrace     = "trace"     // the masked dialogue of the tap
-	kindSeen      = "seen"      // device history (scheme 7.3)
-	kindRefunds   = "refunds-"  // with the date behind it: refund ids of that business day -> payment
-	kindRecon     = "recon"     // the last reconciliation of a day
-	kindAnchor    = "anchor"    // what the wallet keeps of the journal and it does not hold
+	kindPayment   = "payment"    // the Payment as the till sees it, and what recovery needs
+	kindOrder     = "order"      // order reference -> ids of its payments, oldest first
+	kindKey       = "idem"       // idempotency key -> payment id and what was asked
+	kindOpen      = "open"       // payments that have not ended: what a restart looks at
+	kindDay       = "day-"       // with the date behind it: ids of that business day
+	kindUnsent    = "unsent"     // offline payments without a receipt: the exposure's ages
+	kindPending   = "pending"    // the kernel's pending record (scheme 8.6)
+	kindRecord    = "record"     // the evidence record BF8B01 (scheme 9.1)
+	kindReference = "reference"  // DF8B0A, for a refund (scheme 8.2)
+	kindReceipt   = "receipt"    // the wallet's signed answers
+	kindTrace     = "trace"      // the masked dialogue of the tap
+	kindSeen      = "seen"       // device history (scheme 7.3)
+	kindRefunds   = "refunds-"   // with the date behind it: refund ids of that business day -> payment
+	kindRecon     = "recon"      // the last reconciliation of a day
+	kindTapRefund = "refund-tap" // refunds that wait for a tap -> payment
+	kindAnchor    = "anchor"     // what the wallet keeps of the journal and it does not hold
 )
 
 // Records reads what was committed.

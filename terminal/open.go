@@ -208,21 +208,13 @@ func (t *Terminal) create(ctx context.Context, r Request, order []ID, rawOrder [
 // fails with ErrTooLate: only the outcome can be told.
 func (t *Terminal) Cancel(ctx context.Context, id ID) (Payment, error) {
 	p, err := t.Payment(id)
+	if errors.Is(err, ErrNotFound) {
+		return t.cancelRefund(ctx, id)
+	}
 	if err != nil || p.State.Ended() {
 		return p, err
 	}
-	t.mu.Lock()
-	a := t.active
-	mine := a != nil && a.id == id
-	spent := mine && a.spent
-	if mine && !spent {
-		a.cancelled = true
-		if a.cancel != nil {
-			a.cancel(errCancelled)
-		}
-	}
-	t.mu.Unlock()
-	if !mine || spent {
+	if !t.stopActive(id) {
 		return p, ErrTooLate
 	}
 	for !p.State.Ended() {
@@ -234,6 +226,22 @@ func (t *Terminal) Cancel(ctx context.Context, id ID) (Payment, error) {
 		}
 	}
 	return p, nil
+}
+
+// stopActive takes the field away from whoever waits for a tap; false when it has
+// not the field, or a phone may have committed.
+func (t *Terminal) stopActive(id ID) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a := t.active
+	if a == nil || a.id != id || a.spent {
+		return false
+	}
+	a.cancelled = true
+	if a.cancel != nil {
+		a.cancel(errCancelled)
+	}
+	return true
 }
 
 var errCancelled = errors.New("cancelled by the cashier")

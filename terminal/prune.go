@@ -79,7 +79,7 @@ func (t *Terminal) finished(before, after string, owes func(ID) bool) (old []kep
 			return fmt.Errorf("read payment %s: %w", key, err)
 		}
 		settled := p.Settlement != Queued && p.Settlement != Rejected && p.Reserved == nil
-		if p.End() == "" || !settled || p.BusinessDay == "" || p.BusinessDay >= before || owes(p.ID) {
+		if p.End() == "" || !settled || p.BusinessDay == "" || p.BusinessDay >= before || p.goingBack() != p.RefundedMinor() || owes(p.ID) {
 			return nil
 		}
 		if old = append(old, kept{p, bytes.Clone(value)}); len(old) == maxPruned {
@@ -131,6 +131,10 @@ func (t *Terminal) forget(ctx context.Context, p kept, keys []string, whole func
 	}
 	for _, back := range p.Refunds {
 		gone(kindRefunds+back.BusinessDay, back.ID.String())
+		if back.Tap {
+			gone(kindRecord, back.ID.String())
+			gone(kindTrace, back.ID.String())
+		}
 	}
 	for _, key := range keys {
 		gone(kindKey, key)

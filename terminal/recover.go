@@ -46,6 +46,9 @@ func (t *Terminal) Recover(ctx context.Context) error {
 	if err := t.recoverAnchor(); err != nil {
 		return err
 	}
+	if err := t.recoverTapRefunds(); err != nil {
+		return err
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -18,10 +18,11 @@ type RefundState string
 
 // The states of a refund (terminal.md, Refunds).
 const (
-	RefundQueued  RefundState = "queued"   // in the outbox
-	RefundSent    RefundState = "sent"     // handed to the link; shown, never stored
-	RefundDone    RefundState = "refunded" // the wallet gave it back, or the money was never taken
-	RefundRefused RefundState = "refused"
+	RefundAwaitingTap RefundState = "awaiting_tap" // of the phone that has paid (scheme 8.2)
+	RefundQueued      RefundState = "queued"       // in the outbox
+	RefundSent        RefundState = "sent"         // handed to the link; shown, never stored
+	RefundDone        RefundState = "refunded"     // the wallet gave it back, or the money was never taken
+	RefundRefused     RefundState = "refused"
 )
 
 // Refund is money of a payment that goes back.
@@ -34,6 +35,7 @@ type Refund struct {
 	BusinessDay string      `json:"business_day"`
 	Manager     bool        `json:"manager,omitempty"`  // a manager has approved it
 	Reversal    bool        `json:"reversal,omitempty"` // the advice had not left: a reversal took its place
+	Tap         bool        `json:"tap,omitempty"`      // the phone that has paid was to be tapped
 	Message     ID          `json:"message"`            // the wallet's receipt answers it
 }
 
@@ -43,6 +45,7 @@ type RefundRequest struct {
 	Key         string // idempotency key; a refund must have one
 	AmountMinor int64  // zero: all that is left
 	Manager     bool   // a manager approves it
+	Tap         bool   // the payer's phone must be tapped (scheme 8.2)
 }
 
 // Refusals of Refund that a caller acts on.
@@ -67,7 +70,7 @@ func (r *RefundRequest) validate() error {
 }
 
 func (r *RefundRequest) digest() string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "refund|%s|%d", r.Payment, r.AmountMinor))
+	sum := sha256.Sum256(fmt.Appendf(nil, "refund|%s|%d|%t", r.Payment, r.AmountMinor, r.Tap))
 	return hex.EncodeToString(sum[:])
 }
 
@@ -101,6 +104,9 @@ func (t *Terminal) Refund(ctx context.Context, r RefundRequest) (Refund, error) 
 	}
 	if p.Card != nil {
 		return t.refundCard(ctx, p, raw, r)
+	}
+	if r.Tap {
+		return t.tapRefund(ctx, p, raw, r)
 	}
 	back, next, c, err := t.refund(p, r)
 	if err != nil {
@@ -219,9 +225,7 @@ func (t *Terminal) replaceAdvice(p Payment, next *Payment, now time.Time) (Commi
 // refundEntry is the outbox entry of a refund. It leaves behind the payment's
 // advice, being of the same group.
 func (t *Terminal) refundEntry(p *Payment, back *Refund, place int, now time.Time) Entry {
-	common := t.common(p)
-	common.AmountMinor, common.BusinessDay, common.AcceptedAt = back.AmountMinor, back.BusinessDay, wire.At(back.At)
-	return t.seal(p, back.Message, place, wire.Refund{Payment: common, RefundID: back.ID}, now)
+	return t.seal(p, back.Message, place, t.refundMessage(p, back, nil), now)
 }
 
 // refundByKey finds the refund that a key stands for.

@@ -243,3 +243,33 @@ func TestRefundOfOtherStates(t *testing.T) {
 		}
 	}
 }
+
+// A refund that waited for a tap when the process died has moved nothing.
+func TestRefundByTapAfterRestart(t *testing.T) {
+	s := open(t, &terminaltest.Journal{}).run()
+	p := s.paid(2500)
+	r := terminal.RefundRequest{Payment: p.ID, Key: "r1", AmountMinor: 1000, Tap: true}
+	back, err := s.terminal.Refund(t.Context(), r)
+	if err != nil || back.State != terminal.RefundAwaitingTap || s.box() != "[]" {
+		t.Fatalf("%+v, %v, outbox %s", back, err, s.box())
+	}
+	next := open(t, s.journal.Clone()).run()
+	again, err := next.terminal.Refund(t.Context(), r)
+	if err != nil || again.ID != back.ID || again.State != terminal.RefundRefused || again.Reason != 0x2B {
+		t.Errorf("after a restart: %+v, %v", again, err)
+	}
+	if _, err := next.terminal.Refund(t.Context(), terminal.RefundRequest{Payment: p.ID, Key: "r2", AmountMinor: 2500}); err != nil {
+		t.Errorf("all of it, without a tap: %v", err)
+	}
+	// Without a restart it has the reader, and its time.
+	var busy *terminal.BusyError
+	if _, err := s.terminal.Open(t.Context(), request("1001", 100)); !errors.As(err, &busy) || busy.Payment != back.ID {
+		t.Errorf("the reader: %v", err)
+	}
+	if _, err := s.terminal.Cancel(t.Context(), back.ID); err != nil {
+		t.Error(err)
+	}
+	if b := s.is(p.ID, terminal.Approved, terminal.Settled).Refunds[0]; b.State != terminal.RefundRefused || b.Reason != 0x2C {
+		t.Errorf("cancelled: %+v", b)
+	}
+}

@@ -21,11 +21,6 @@ const (
 // final for the kernel, then its commit.
 func (t *Terminal) attend(life context.Context, id ID) {
 	defer t.unclaim(id)
-	p, err := t.load(id)
-	if err != nil {
-		t.fail(fmt.Errorf("take up payment %s: %w", id, err))
-		return
-	}
 	ctx, cancel := context.WithCancelCause(life)
 	defer cancel(nil)
 	t.mu.Lock()
@@ -36,6 +31,19 @@ func (t *Terminal) attend(life context.Context, id ID) {
 	}
 	t.mu.Unlock()
 
+	if payment, ok, err := t.refundOfTap(id); ok || err != nil {
+		if err != nil {
+			t.fail(fmt.Errorf("take up refund %s: %w", id, err))
+			return
+		}
+		t.attendRefund(ctx, id, payment)
+		return
+	}
+	p, err := t.load(id)
+	if err != nil {
+		t.fail(fmt.Errorf("take up payment %s: %w", id, err))
+		return
+	}
 	if t.acceptor != nil {
 		t.attendCard(ctx, p)
 		return
@@ -59,12 +67,19 @@ type visit struct {
 	asked   int          // how many pending records this sale has stored
 	key     *emv.KeyPair // for the next tap
 	trace   Trace
+
+	refundOf *ID       // the payment, when this is a refund of it; p has its id and amount
+	sale     *emv.Sale // of a refund
 }
 
 // taps lets phones be tapped until the kernel has a final outcome. An error is
 // the journal's: nothing more can be told about this payment before a restart.
 func (v *visit) taps() (out emv.Outcome, err error) {
-	attempt, early := emv.Begin(v.t.cfg.Kernel, v.t.sale(&v.p), v.t.lookups())
+	sale := v.t.sale(&v.p)
+	if v.sale != nil {
+		sale = *v.sale
+	}
+	attempt, early := emv.Begin(v.t.cfg.Kernel, sale, v.t.lookups())
 	if early != nil {
 		return *early, nil
 	}

@@ -20,7 +20,7 @@ type Refund struct {
 	PaymentID   string    `json:"payment_id"`
 	AmountMinor int64     `json:"amount_minor"`
 	Currency    string    `json:"currency"`
-	State       string    `json:"state" enum:"queued,sent,refunded,refused" doc:"refunded when the wallet has confirmed it"`
+	State       string    `json:"state" enum:"awaiting_tap,queued,sent,refunded,refused" doc:"refunded when the wallet has confirmed it"`
 	Reason      *Reason   `json:"reason,omitempty" doc:"why the wallet refused it"`
 	Reversal    bool      `json:"reversal,omitempty" doc:"the payment had not left yet: it is reversed as a whole, nothing is taken"`
 	Manager     bool      `json:"manager,omitempty" doc:"a manager has approved it"`
@@ -55,6 +55,7 @@ type refundInput struct {
 	Body   struct {
 		AmountMinor int64 `json:"amount_minor,omitempty" minimum:"1" doc:"absent: all that is left of the payment"`
 		Manager     bool  `json:"manager,omitempty" doc:"a manager approves it; the caller must be one"`
+		Tap         bool  `json:"tap,omitempty" doc:"the phone that has paid must be tapped; cancel it with its id while it waits"`
 	}
 }
 
@@ -93,7 +94,7 @@ func (a *handlers) refund(ctx context.Context, in *refundInput) (*refundOutput, 
 			return nil, problemOf(terminal.ErrManager)
 		}
 	}
-	r, err := a.payments.Refund(ctx, terminal.RefundRequest{Payment: id, Key: in.Key, AmountMinor: in.Body.AmountMinor, Manager: in.Body.Manager})
+	r, err := a.payments.Refund(ctx, terminal.RefundRequest{Payment: id, Key: in.Key, AmountMinor: in.Body.AmountMinor, Manager: in.Body.Manager, Tap: in.Body.Tap})
 	if err != nil {
 		return nil, problemOf(err)
 	}
@@ -109,7 +110,7 @@ func (a *handlers) refund(ctx context.Context, in *refundInput) (*refundOutput, 
 				r = p.Refunds[i]
 			}
 		}
-		if waits := r.State == terminal.RefundQueued || r.State == terminal.RefundSent; !waits || ctx.Err() != nil {
+		if r.State == terminal.RefundDone || r.State == terminal.RefundRefused || ctx.Err() != nil {
 			return &refundOutput{http.StatusCreated, refundOf(&p, &r)}, nil
 		}
 		revision = p.Revision
@@ -146,6 +147,7 @@ type RefundRequest struct {
 	Key         string `json:"-"`
 	AmountMinor int64  `json:"amount_minor,omitempty"` // zero: all that is left
 	Manager     bool   `json:"manager,omitempty"`
+	Tap         bool   `json:"tap,omitempty"`
 }
 
 // Refund gives money back, and waits a while for the wallet's word.

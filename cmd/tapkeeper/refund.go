@@ -15,6 +15,9 @@ import (
 // without it.
 const refundWait = 10 * time.Second
 
+// tapWait is the longest that a phone is waited for beside it (bounds.tap_s, 90 by default).
+const tapWait = 95 * time.Second
+
 func newRefund(s *shared) *cobra.Command {
 	r := till.RefundRequest{}
 	c := &cobra.Command{
@@ -36,8 +39,15 @@ when the money goes back, now or once the wallet is reached, and 1 when it is re
 			}
 			if r.Key == "" {
 				r.Key = fmt.Sprintf("refund %s %d", r.Payment, r.AmountMinor)
+				if r.Tap {
+					r.Key += " tap"
+				}
 			}
-			back, err := till.NewClient(s.socket).Refund(c.Context(), r, refundWait)
+			wait := refundWait
+			if r.Tap {
+				wait += tapWait
+			}
+			back, err := till.NewClient(s.socket).Refund(c.Context(), r, wait)
 			if err != nil {
 				return err
 			}
@@ -53,6 +63,7 @@ when the money goes back, now or once the wallet is reached, and 1 when it is re
 		},
 	}
 	c.Flags().StringVar(&r.Key, "key", "", "idempotency key; without it, payment and amount name the refund")
+	c.Flags().BoolVar(&r.Tap, "tap", false, "the phone that has paid must be held to the reader")
 	c.Flags().BoolVar(&r.Manager, "manager", false, "a manager approves it: root, the daemon's user, the group tapkeeper-manager")
 	return c
 }
@@ -60,10 +71,11 @@ when the money goes back, now or once the wallet is reached, and 1 when it is re
 var errRefused = &failure{exitUnexpected, fmt.Errorf("the wallet refused the refund"), "tapkeeper show ID tells why"}
 
 var refundWords = map[string]till.Words{
-	string(terminal.RefundQueued):  {ZH: "退款已受理,等待钱包确认", EN: "Accepted; the wallet has not confirmed it yet"},
-	string(terminal.RefundSent):    {ZH: "退款已发送,等待钱包确认", EN: "Sent; the wallet has not confirmed it yet"},
-	string(terminal.RefundDone):    {ZH: "已退款", EN: "Refunded"},
-	string(terminal.RefundRefused): {ZH: "退款被拒", EN: "Refused by the wallet"},
+	string(terminal.RefundAwaitingTap): {ZH: "请将付款的手机靠近", EN: "Hold the phone that has paid near the reader"},
+	string(terminal.RefundQueued):      {ZH: "退款已受理,等待钱包确认", EN: "Accepted; the wallet has not confirmed it yet"},
+	string(terminal.RefundSent):        {ZH: "退款已发送,等待钱包确认", EN: "Sent; the wallet has not confirmed it yet"},
+	string(terminal.RefundDone):        {ZH: "已退款", EN: "Refunded"},
+	string(terminal.RefundRefused):     {ZH: "退款被拒", EN: "Refused by the wallet"},
 }
 
 func printRefund(w io.Writer, r till.Refund) error {
