@@ -83,7 +83,7 @@ func classify(err error) *failure {
 	case errors.As(err, &refused):
 		return &failure{exitConfig, err, "correct the file named, in the firmware_config folder"}
 	case errors.Is(err, pcsc.ErrNotBuilt):
-		return &failure{exitConfig, err, "build with cgo and libpcsclite-dev, or install the packaged binary"}
+		return &failure{exitConfig, err, "build with cgo and libpcsclite-dev, or use a serial reader: reader.kind pn532 or zvt (docs/readers.md)"}
 	case errors.As(err, &part):
 		return classifyPart(part)
 	case errors.Is(err, till.ErrNoDaemon) && errors.Is(err, fs.ErrPermission):
