@@ -10,6 +10,8 @@
 //
 // It refuses to trust the uploader: amount, terminal, merchant and payment must
 // be those that the phone signed. It knows no broker: Service.Handle turns one
-// message into the messages that answer it. Keys in files make it a reference,
+// message into the messages that answer it, App does so for what a phone's own app
+// uploads. A device that spent twice is blocked, and Prove lets anybody hold its
+// two records against each other with the scheme's public key alone. Keys in files make it a reference,
 // not a place for live money.
 package backend

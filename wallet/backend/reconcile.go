@@ -124,7 +124,7 @@ func (s *Service) anchor(ctx context.Context, from wire.Address, told wire.Heads
 		}
 		before = &ledger.Head{Sequence: kept.Sequence, Hash: kept.Hash}
 	}
-	err = s.ledger.Update(ctx, func(tx *ledger.Tx) error {
+	err = s.ledger.UpdateKeys(ctx, []string{merchantKey(from.Merchant)}, func(tx *ledger.Tx) error {
 		return tx.PutHead(from.Merchant, from.Terminal, before, ledger.Head{Sequence: told.Head.Sequence, Hash: told.Head.Hash})
 	})
 	if err != nil {

@@ -73,6 +73,20 @@ func Postgres(t testing.TB) string {
 	return name(schema)
 }
 
+// Bytes is what a schema that Postgres gave takes on disk, its indexes included.
+func Bytes(t testing.TB, name string) (n int64) {
+	t.Helper()
+	db, err := sql.Open("pgx", name)
+	if err == nil {
+		err = db.QueryRow(`SELECT CAST(SUM(pg_total_relation_size(oid)) AS BIGINT) FROM pg_class
+			WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace`).Scan(&n)
+	}
+	if err = errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 // Each runs a test over every kind of ledger, each time with the name of a new one.
 func Each(t *testing.T, test func(t *testing.T, name string)) {
 	t.Run("sqlite", func(t *testing.T) { test(t, filepath.Join(t.TempDir(), "ledger.db")) })
