@@ -93,6 +93,11 @@ func batchBoundCases() []testCase {
 			}
 			s.unanswered(s.own, s.own.address.UpTopic(wire.KindBatch), raw, m.head.ID)
 		}},
+		{127, "what came alone is answered alone", rule, true, func(s *scene) {
+			if a := s.ask(s.seal(s.offline(115))); a.topic != s.own.address.DownTopic(wire.KindReceipt) {
+				s.fail("the receipt for a single message came on %s", a.topic)
+			}
+		}},
 	}
 }
 

@@ -62,6 +62,13 @@ func presenceCases() []testCase {
 				}
 			}
 		}},
+		{8, "nothing is kept for a terminal that connects anew", "Topics", true, func(s *scene) {
+			s.taken(105)
+			s.own.disconnect()
+			s.must(s.own.connect())
+			s.alive()
+			time.Sleep(s.cfg.Quiet) // a retained answer would be among the strays
+		}},
 	}
 }
 

@@ -334,3 +334,24 @@ func TestPlantedDefectsAreCaught(t *testing.T) {
 		t.Logf("%-55s %3d: %s", d.name, d.caught, report.Cases[0].Why)
 	}
 }
+
+// A broker keeps what is published retained: the suite hears it on its next connection.
+func TestRetainedAnswersAreSeen(t *testing.T) {
+	b := newBench(t)
+	k := b.kit()
+	cfg := b.config(k)
+	cfg.Only = []int{8}
+	l := newLiar(b, k, nil)
+	st, err := newStation(&cfg, k.neighbour)
+	b.must(err)
+	b.must(st.connect())
+	defer st.disconnect()
+	for _, p := range l.seal(k.own.address, wire.EchoAnswer{Answer: wire.Answer{Answers: newID(time.Now()), AnswersSHA256: wire.DigestOf(nil)}}) {
+		b.must(st.publish(p.Topic, p.Payload, true))
+	}
+	report, err := Run(t.Context(), cfg)
+	b.must(err)
+	if report.Failed != 1 {
+		t.Errorf("case 8 says %s", report.Cases[0].Outcome)
+	}
+}

@@ -41,12 +41,10 @@ type station struct {
 
 // arrival is a verified answer as it came.
 type arrival struct {
-	topic    string
-	raw      []byte
-	message  *wire.Message
-	qos      byte
-	retained bool
-	batched  bool
+	topic   string
+	raw     []byte
+	message *wire.Message
+	qos     byte
 }
 
 func newStation(cfg *Config, id identity) (*station, error) {
@@ -129,6 +127,9 @@ func (s *station) take(m mqtt.Message) {
 	if err != nil {
 		s.strays = append(s.strays, fmt.Sprintf("on %s: %v", m.Topic(), err))
 	}
+	if m.Retained() {
+		s.strays = append(s.strays, fmt.Sprintf("on %s: retained, so that it comes again to every new connection", m.Topic()))
+	}
 	for _, raw := range messages {
 		opened, err := s.wire.Open(m.Topic(), raw)
 		if err != nil {
@@ -142,7 +143,7 @@ func (s *station) take(m mqtt.Message) {
 		if !s.asked[a.Answers] {
 			s.strays = append(s.strays, fmt.Sprintf("on %s: an answer to %s, which this terminal has not sent", m.Topic(), a.Answers))
 		}
-		s.answers[a.Answers] = append(s.answers[a.Answers], arrival{m.Topic(), raw, opened, m.Qos(), m.Retained(), len(messages) > 1})
+		s.answers[a.Answers] = append(s.answers[a.Answers], arrival{m.Topic(), raw, opened, m.Qos()})
 	}
 	close(s.changed)
 	s.changed = make(chan struct{})
