@@ -28,7 +28,7 @@ func (t *Terminal) attendCard(ctx context.Context, p Payment) {
 	case p.State == AwaitingTap:
 		t.takeCard(ctx, p)
 	case !p.State.Ended():
-		t.findOut(p)
+		t.findOut(p.ID)
 	}
 }
 
@@ -48,40 +48,29 @@ func (t *Terminal) takeCard(ctx context.Context, p Payment) {
 		next.State, next.Card = Reading, &Card{Before: before}
 		c := t.change(p, &next, "the card terminal is asked")
 		c.Records = append(c.Records, Record{kindCard, keyLast, []byte(before)})
-		if _, err = t.commit(ctx, c); err == nil {
-			p = next
-		}
+		_, err = t.commit(ctx, c)
 	}
 	if err == nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
 	if err != nil { // nothing was asked
-		t.endCard(p, stopped(ctx, Failed), Booking{Why: "it was not asked: " + err.Error()}, nil)
+		t.endCard(p.ID, stopped(ctx, Failed), Booking{Why: "it was not asked: " + err.Error()}, nil)
 		return
 	}
-	w := &witness{t: t, id: p.ID}
-	w.store = func(b Booking) error {
-		next, err := t.noteBooking(p, b)
-		if err == nil {
-			p = next
-		}
-		return err
-	}
+	w := &witness{t: t, id: p.ID, store: func(b Booking) error { return t.noteBooking(p.ID, b) }}
 	b, err := t.acceptor.Pay(ctx, p.AmountMinor, p.Currency, w)
 	switch {
 	case err == nil && b.Done:
-		t.endCard(p, Approved, b, w.slip)
+		t.endCard(p.ID, Approved, b, w.slip)
 	case err == nil && b.Stopped:
-		t.endCard(p, stopped(ctx, Cancelled), b, w.slip)
+		t.endCard(p.ID, stopped(ctx, Cancelled), b, w.slip)
 	case err == nil:
-		t.endCard(p, Declined, b, w.slip)
+		t.endCard(p.ID, Declined, b, w.slip)
 	case errors.Is(err, ErrNotAsked):
-		t.endCard(p, stopped(ctx, Failed), Booking{Why: err.Error()}, nil)
+		t.endCard(p.ID, stopped(ctx, Failed), Booking{Why: err.Error()}, nil)
 	default:
 		t.unknownCard(p, "the line to the card terminal was cut: "+err.Error())
-		if p, err = t.load(p.ID); err == nil && !p.State.Ended() {
-			t.findOut(p)
-		}
+		t.findOut(p.ID)
 	}
 }
 
@@ -111,20 +100,29 @@ func (t *Terminal) lastBooking(ctx context.Context) (string, error) {
 	return b.Ident, nil
 }
 
+// errLate: a booking came to the disk after the payment had come to another end.
+var errLate = errors.New("the payment is no longer waiting for a booking")
+
 // noteBooking makes a booking durable before it is acknowledged. From here on the
 // payment cannot be cancelled.
-func (t *Terminal) noteBooking(p Payment, b Booking) (Payment, error) {
+func (t *Terminal) noteBooking(id ID, b Booking) error {
 	if !b.Done {
-		return p, nil // no money moves: the outcome alone is kept
+		return nil // no money moves: the outcome alone is kept
 	}
-	t.spendCard(p.ID)
-	defer t.locks.lock("payment/" + p.ID.String())()
-	next := p
-	card := *p.Card
+	t.spendCard(id)
+	defer t.locks.lock("payment/" + id.String())()
+	p, err := t.load(id)
+	if err != nil {
+		return err
+	}
+	if p.State != Reading {
+		return errLate // a disk that was too slow: the line has been given up meanwhile
+	}
+	next, card := p, *p.Card
 	card.Booking = &b
 	next.State, next.Card = Authorising, &card
-	_, err := t.commit(context.Background(), t.change(p, &next, "the card terminal has booked it, and is told to keep it"))
-	return next, err
+	_, err = t.commit(context.Background(), t.change(p, &next, "the card terminal has booked it, and is told to keep it"))
+	return err
 }
 
 // spendCard notes that the payment can no longer be cancelled.
@@ -138,7 +136,13 @@ func (t *Terminal) spendCard(id ID) {
 
 // endCard commits what the card terminal has said, and only then lets anybody
 // hear of it (I4).
-func (t *Terminal) endCard(p Payment, state State, b Booking, slip []string) {
+func (t *Terminal) endCard(id ID, state State, b Booking, slip []string) {
+	defer t.locks.lock("payment/" + id.String())()
+	p, err := t.load(id)
+	if err != nil {
+		t.fail(fmt.Errorf("store the outcome of %s: %w", id, err))
+		return
+	}
 	now := time.Now()
 	next := p
 	card := Card{}
@@ -164,7 +168,6 @@ func (t *Terminal) endCard(p Payment, state State, b Booking, slip []string) {
 	if len(slip) > 0 {
 		c.Records = append(c.Records, Record{kindCardSlip, p.ID.String(), mustJSON(slip)})
 	}
-	defer t.locks.lock("payment/" + p.ID.String())()
 	t.unclaim(p.ID) // whoever hears of the outcome may open the next payment at once
 	if _, err := t.insist(c); err != nil {
 		t.fail(fmt.Errorf("store the outcome of %s: %w", p.ID, err))
@@ -199,13 +202,17 @@ func (t *Terminal) unknownCard(p Payment, why string) {
 
 // findOut asks the card terminal for its last booking until it is known what has
 // become of a payment. Nothing else is asked of it meanwhile.
-func (t *Terminal) findOut(p Payment) {
+func (t *Terminal) findOut(id ID) {
+	p, err := t.load(id)
+	if err != nil || p.State.Ended() || p.Card == nil {
+		return
+	}
 	b, known := t.askLast(t.lifetime(), p.Card.Before, p.Card.Booking, p.AmountMinor)
 	switch {
 	case known && b.Done:
-		t.endCard(p, Approved, b, nil)
+		t.endCard(p.ID, Approved, b, nil)
 	case known:
-		t.endCard(p, Failed, b, nil)
+		t.endCard(p.ID, Failed, b, nil)
 	}
 }
 
@@ -217,14 +224,25 @@ func (t *Terminal) lifetime() context.Context {
 	return t.life
 }
 
+// maxStrange is how often a last booking may be one that can be neither before a
+// person has to look.
+const maxStrange = 3
+
 // askLast asks until the answer says whether a booking was made; false when the
-// terminal stops before.
+// terminal stops before, or when somebody else has booked since. Then the payment
+// stays unknown, the shop goes on, and the day's totals will show it.
 func (t *Terminal) askLast(ctx context.Context, before string, seen *Booking, minor int64) (Booking, bool) {
 	pauses := t.cfg.Bounds.Queries
+	strange := 0
 	for i := 0; ; i++ {
 		if last, found, err := t.acceptor.Last(ctx); err == nil {
-			if b, known := judgeLast(last, found, before, seen, minor); known {
+			b, known := judgeLast(last, found, before, seen, minor)
+			if known {
 				return b, true
+			}
+			if strange++; strange == maxStrange {
+				t.noteLast(last.Ident)
+				return Booking{}, false
 			}
 		}
 		pause := retryField
@@ -239,8 +257,19 @@ func (t *Terminal) askLast(ctx context.Context, before string, seen *Booking, mi
 	}
 }
 
+// noteLast keeps what the card terminal's last booking is, so that the next payment
+// is compared with it.
+func (t *Terminal) noteLast(ident string) {
+	_, err := t.insist(Commit{
+		Records: []Record{{kindCard, keyLast, []byte(ident)}},
+		Event:   mustJSON(Step{At: time.Now(), Why: "the card terminal has a booking of somebody else; a payment stays unknown until a person has looked"}),
+	})
+	if err != nil {
+		t.fail(fmt.Errorf("store the card terminal's last booking: %w", err))
+	}
+}
+
 // judgeLast compares the card terminal's last booking with what it was asked for.
-// One that can be neither is a person's: the day's totals will show it.
 func judgeLast(last Booking, found bool, before string, seen *Booking, minor int64) (Booking, bool) {
 	const notMade = "its last booking is an earlier one: it has not kept this"
 	switch {
@@ -268,15 +297,19 @@ func (t *Terminal) resolveCard(p Payment) error {
 	if t.acceptor == nil {
 		return nil // it stays unknown until one is joined again
 	}
-	return t.resume(p.ID)
+	return t.resume(p.ID, p.ID)
 }
 
-// resume gives the card terminal to a payment that is taken up again.
-func (t *Terminal) resume(id ID) error {
-	if err := t.claim(id); err != nil {
+// resume gives the card terminal to a payment that is taken up again. One is enough:
+// another is a person's, and is asked about at the next start.
+func (t *Terminal) resume(id, claim ID) error {
+	if err := t.claim(claim); err != nil {
+		if errors.As(err, new(*BusyError)) {
+			return nil
+		}
 		return err
 	}
-	t.spendCard(id)
+	t.spendCard(claim)
 	t.armed <- id // never blocks: the claim is held by this payment alone
 	return nil
 }
@@ -291,7 +324,11 @@ func (t *Terminal) resumeWork() error {
 	if err != nil {
 		return err
 	}
-	return t.resume(id)
+	p, err := t.load(id)
+	if err != nil || p.Card == nil || p.Card.Work == nil {
+		return err
+	}
+	return t.resume(id, p.Card.Work.Refund)
 }
 
 func unmarshal(raw []byte, into any) error { return json.Unmarshal(raw, into) }

@@ -19,12 +19,12 @@ func (t *Terminal) refundCard(ctx context.Context, p Payment, raw []byte, r Refu
 	if err := t.acceptor.Ready(ctx); err != nil {
 		return Refund{}, err
 	}
-	if err := t.claim(p.ID); err != nil {
-		return Refund{}, err
-	}
 	back := Refund{
 		ID: ids[0], Message: ids[1], AmountMinor: r.AmountMinor, State: RefundQueued, At: now,
 		BusinessDay: t.cfg.businessDay(now), Manager: r.Manager,
+	}
+	if err := t.claim(back.ID); err != nil { // not the payment's id: its own claim may be ending
+		return Refund{}, err
 	}
 	next := p
 	next.Refunds = append(slices.Clone(p.Refunds), back)
@@ -37,10 +37,9 @@ func (t *Terminal) refundCard(ctx context.Context, p Payment, raw []byte, r Refu
 		Record{kindRefunds + back.BusinessDay, back.ID.String(), []byte(p.ID.String())},
 		Record{kindCard, keyWork, []byte(p.ID.String())})
 	if _, err := t.commit(ctx, c); err != nil {
-		t.unclaim(p.ID)
+		t.unclaim(back.ID)
 		return Refund{}, fmt.Errorf("store the refund: %w", err)
 	}
-	t.spendCard(p.ID)
 	t.armed <- p.ID // never blocks: the claim is held by this payment alone
 	return back, nil
 }
@@ -55,43 +54,39 @@ func (t *Terminal) giveBack(ctx context.Context, p Payment) {
 	}
 	back := p.Refunds[at]
 	if p.Card.Work.Asked {
-		t.findOutRefund(p, back)
+		t.findOutRefund(p.ID, back)
 		return
 	}
 	before, err := t.lastBooking(ctx)
 	if err == nil {
-		if p, err = t.noteWork(p, func(w *CardWork) { w.Asked, w.Before = true, before }, "the card terminal is asked to give money back"); err != nil && !errors.Is(err, ErrStorage) {
+		if p, err = t.noteWork(p.ID, back.ID, func(w *CardWork) { w.Asked, w.Before = true, before }, "the card terminal is asked to give money back"); err != nil && !errors.Is(err, ErrStorage) {
 			t.fail(err)
 			return
 		}
 	}
 	if err != nil {
-		t.endRefund(p, back, Booking{Why: "the card terminal was not asked: " + err.Error()}, nil)
+		t.endRefund(p.ID, back, Booking{Why: "the card terminal was not asked: " + err.Error()}, nil)
 		return
 	}
-	w := &witness{t: t, id: p.ID}
-	w.store = func(b Booking) error {
+	w := &witness{t: t, store: func(b Booking) error {
 		if !b.Done {
 			return nil
 		}
-		next, err := t.noteWork(p, func(w *CardWork) { w.Booking = &b }, "the card terminal has booked a refund, and is told to keep it")
-		if err == nil {
-			p = next
-		}
+		_, err := t.noteWork(p.ID, back.ID, func(w *CardWork) { w.Booking = &b }, "the card terminal has booked a refund, and is told to keep it")
 		return err
-	}
+	}}
 	b, err := t.makeRefund(ctx, &p, &back, w)
 	switch {
 	case err == nil:
 		if b.Done && b.Ident == "" { // a reversal may end without a word
-			t.findOutRefund(p, back)
+			t.findOutRefund(p.ID, back)
 			return
 		}
-		t.endRefund(p, back, b, w.slip)
+		t.endRefund(p.ID, back, b, w.slip)
 	case errors.Is(err, ErrNotAsked):
-		t.endRefund(p, back, Booking{Why: err.Error()}, nil)
+		t.endRefund(p.ID, back, Booking{Why: err.Error()}, nil)
 	default:
-		t.findOutRefund(p, back)
+		t.findOutRefund(p.ID, back)
 	}
 }
 
@@ -111,8 +106,15 @@ func (t *Terminal) makeRefund(ctx context.Context, p *Payment, back *Refund, w *
 }
 
 // noteWork makes a step of a refund durable.
-func (t *Terminal) noteWork(p Payment, step func(*CardWork), why string) (Payment, error) {
-	defer t.locks.lock("payment/" + p.ID.String())()
+func (t *Terminal) noteWork(id, refund ID, step func(*CardWork), why string) (Payment, error) {
+	defer t.locks.lock("payment/" + id.String())()
+	p, err := t.load(id)
+	if err != nil {
+		return p, err
+	}
+	if p.Card.Work == nil || p.Card.Work.Refund != refund {
+		return p, errLate
+	}
 	next := p
 	card, work := *p.Card, *p.Card.Work
 	step(&work)
@@ -127,16 +129,28 @@ func (t *Terminal) noteWork(p Payment, step func(*CardWork), why string) (Paymen
 	return next, nil
 }
 
-func (t *Terminal) findOutRefund(p Payment, back Refund) {
+// findOutRefund asks the card terminal for its last booking until it is known what
+// has become of a refund.
+func (t *Terminal) findOutRefund(id ID, back Refund) {
+	p, err := t.load(id)
+	if err != nil || p.Card.Work == nil {
+		return
+	}
 	work := p.Card.Work
 	b, known := t.askLast(t.lifetime(), work.Before, work.Booking, back.AmountMinor)
 	if known {
-		t.endRefund(p, back, b, nil)
+		t.endRefund(id, back, b, nil)
 	}
 }
 
 // endRefund commits what has become of a refund.
-func (t *Terminal) endRefund(p Payment, back Refund, b Booking, slip []string) {
+func (t *Terminal) endRefund(id ID, back Refund, b Booking, slip []string) {
+	defer t.locks.lock("payment/" + id.String())()
+	p, err := t.load(id)
+	if err != nil {
+		t.fail(fmt.Errorf("store the refund of %s: %w", id, err))
+		return
+	}
 	next := p
 	next.Refunds = slices.Clone(p.Refunds)
 	state, why := RefundRefused, "the card terminal has not given it back: "+b.Why
@@ -159,8 +173,7 @@ func (t *Terminal) endRefund(p Payment, back Refund, b Booking, slip []string) {
 	if len(slip) > 0 {
 		c.Records = append(c.Records, Record{kindCardSlip, p.ID.String(), mustJSON(slip)})
 	}
-	defer t.locks.lock("payment/" + p.ID.String())()
-	t.unclaim(p.ID)
+	t.unclaim(back.ID)
 	if _, err := t.insist(c); err != nil {
 		t.fail(fmt.Errorf("store the refund of %s: %w", p.ID, err))
 	}
