@@ -198,18 +198,12 @@ func decode[T Data](data []byte, open func(ID, string) (Record, error)) (Data, e
 		return nil, err
 	}
 	if p, ok := any(&d).(interface{ payment() *Payment }); ok {
-		var sealed struct {
-			Record *string `json:"record"`
-		}
-		if err := json.Unmarshal(data, &sealed); err != nil {
-			return nil, err
-		}
-		if sealed.Record != nil {
-			r, err := open(p.payment().PaymentID, *sealed.Record)
+		if sealed := p.payment().Sealed; sealed != nil {
+			r, err := open(p.payment().PaymentID, *sealed)
 			if err != nil {
 				return nil, err
 			}
-			p.payment().Record = r
+			p.payment().Record, p.payment().Sealed = r, nil
 		}
 	}
 	if err := d.check(); err != nil {

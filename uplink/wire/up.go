@@ -19,9 +19,15 @@ type Payment struct {
 	AcceptedAt  Time       `json:"accepted_at"`
 	RecordKind  RecordKind `json:"kind,omitempty"`
 	Record      Record     `json:"-"` // travels sealed, in the field "record"
+	sealedRecord
 	// Abandoned are earlier attempts of the payment, of whatever phone, that may
 	// have spent an allowance for nothing: the wallet can return it at once.
 	Abandoned []Abandoned `json:"abandoned,omitempty"`
+}
+
+// sealedRecord is the record as it came, until it is opened.
+type sealedRecord struct {
+	Sealed *string `json:"record,omitempty"`
 }
 
 // Authorisation (Up) asks whether an online payment may be made; record 02.
