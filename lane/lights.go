@@ -21,7 +21,7 @@ func (l *Lane) lights(ctx context.Context) error {
 	}
 	var current terminal.ID
 	var have bool
-	shown := reader.Cue(-1)
+	shown, warned := reader.Cue(-1), false
 	for ctx.Err() == nil {
 		changed := l.terminal.Changed()
 		if id, attended := l.terminal.Attended(); attended {
@@ -36,6 +36,9 @@ func (l *Lane) lights(ctx context.Context) error {
 				}
 			}
 		}
+		if !warned {
+			warned = l.warnOfFirmware()
+		}
 		if cue != shown {
 			signaller.Signal(cue)
 			shown = cue
@@ -45,6 +48,21 @@ func (l *Lane) lights(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// warnOfFirmware says once what is known against the firmware of the reader that is there, and whether it was said.
+func (l *Lane) warnOfFirmware() bool {
+	told, ok := l.reader.(interface {
+		Firmware() (string, *reader.BadFirmware)
+	})
+	if !ok {
+		return true
+	}
+	version, bad := told.Firmware()
+	if bad != nil {
+		l.log.Warn().Str("reader", l.reader.Name()).Str("firmware", version).Str("trouble", bad.Why).Str("source", bad.Source).Msg("the reader's firmware is known to be bad")
+	}
+	return bad != nil
 }
 
 // waitFor returns false when d has passed first; 0 is for ever.

@@ -54,6 +54,7 @@ type knownReader struct {
 	ConfigureAs string   `json:"configure_as"`
 	Quirks      []string `json:"quirks,omitempty"`
 	RelayUS     int64    `json:"relay_offset_us"`
+	Lights      string   `json:"lights,omitempty"` // what became of the blinking
 }
 
 func newReaderList(s *shared) *cobra.Command {
@@ -251,11 +252,11 @@ func newReaderIdentify(s *shared) *cobra.Command {
 				return &failure{exitUsage, fmt.Errorf("%d readers are plugged in", len(found)), "name one with --reader; tapkeeper reader list shows the names"}
 			}
 			r := found[0]
-			blinked := blink(c.Context(), s.socket, r)
+			r.Lights = blink(c.Context(), s.socket, r)
 			if s.json {
 				return printJSON(c.OutOrStdout(), r)
 			}
-			return printIdentity(c.OutOrStdout(), r, blinked)
+			return printIdentity(c.OutOrStdout(), r)
 		},
 	}
 	c.Flags().StringVar(&name, "reader", "", "the reader, as tapkeeper reader list calls it (default: the only one)")
@@ -298,11 +299,11 @@ func blink(ctx context.Context, socket string, r knownReader) string {
 // stateLook is how often a reader that has just been opened is asked how it is.
 const stateLook = 50 * time.Millisecond
 
-func printIdentity(w io.Writer, r knownReader, blinked string) error {
+func printIdentity(w io.Writer, r knownReader) error {
 	rows := [][]any{
 		{"reader", r.Full}, {"call it", r.ConfigureAs}, {"make", orDash(r.Title)}, {"profile", orDash(r.Model)},
 		{"serial number", orDash(r.Name.Serial)}, {"firmware", orDash(r.Firmware)}, {"escape commands", yesNo(r.Escapes)},
-		{"relay offset", fmt.Sprintf("%d us", r.RelayUS)}, {"lights and tone", blinked},
+		{"relay offset", fmt.Sprintf("%d us", r.RelayUS)}, {"lights and tone", r.Lights},
 	}
 	if r.Bad != nil {
 		rows = append(rows, []any{"KNOWN BAD FIRMWARE", r.Bad.Why + " (" + r.Bad.Source + ")"})

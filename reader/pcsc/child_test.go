@@ -94,7 +94,7 @@ func TestPhoneIsBackBeforeTheKilledDaemonIs(t *testing.T) {
 	d := acr122("")
 	l.Plug(d)
 	field := d.Slot(0)
-	rounds := 6
+	rounds := 4
 	if testing.Short() {
 		rounds = 2
 	}
@@ -127,7 +127,7 @@ func TestPhoneIsBackBeforeTheKilledDaemonIs(t *testing.T) {
 		field.Remove()
 		_ = holder.Process.Kill()
 		_ = holder.Wait()
-		time.Sleep(time.Duration(i) * 60 * time.Millisecond)
+		time.Sleep(time.Duration(i) * 90 * time.Millisecond)
 		_ = field.Present(&again)
 		line, err := childCommand(t, "tap").Output()
 		if err != nil {
