@@ -2,7 +2,6 @@ package uplink_test
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -327,10 +326,9 @@ func TestMosquittoRoundTripIsNotDelayed(t *testing.T) {
 		cancel()
 	}
 	slices.Sort(all)
-	if median := all[len(all)/2]; median > 25*time.Millisecond {
-		t.Errorf("the median question took %v: %v", median, all)
-	} else {
-		t.Log(fmt.Sprint("median ", median))
+	// The third quickest: a busy machine delays many, Nagle's algorithm all but the first.
+	if quick := all[2]; quick > 30*time.Millisecond {
+		t.Errorf("even quick questions took %v: %v", quick, all)
 	}
 }
 

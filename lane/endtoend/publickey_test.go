@@ -69,11 +69,11 @@ func (p *publicKey) settling() {
 }
 
 // settlingRate is how many payments a second all cores could settle if they did
-// nothing but these operations.
-func (p *publicKey) settlingRate(during time.Duration) float64 {
+// nothing but these operations, and the processor time that each takes.
+func (p *publicKey) settlingRate(during time.Duration) (rate float64, each time.Duration) {
 	var n atomic.Int64
 	var all sync.WaitGroup
-	began := time.Now()
+	began, before := time.Now(), own()
 	for range runtime.GOMAXPROCS(0) {
 		all.Go(func() {
 			for time.Since(began) < during {
@@ -83,5 +83,5 @@ func (p *publicKey) settlingRate(during time.Duration) float64 {
 		})
 	}
 	all.Wait()
-	return float64(n.Load()) / time.Since(began).Seconds()
+	return float64(n.Load()) / time.Since(began).Seconds(), (own() - before) / time.Duration(n.Load())
 }
