@@ -157,6 +157,26 @@ func TestPCSCDIsFrozen(t *testing.T) {
 	_ = card.Release(0)
 }
 
+// A pcscd that hangs is told from one that is idle, and even then a service can be closed.
+func TestFrozenPCSCDIsNoService(t *testing.T) {
+	p := private(t)
+	s := realService(t)
+	r := s.Reader("")
+	defer r.Close()
+	stateWithin(t, r, reader.Ready, 3*time.Second)
+	if err := p.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer p.Signal(syscall.SIGCONT)
+	stateWithin(t, r, reader.NoService, staleAfter+time.Second)
+	within(t, "close", closeTimeout+time.Second, func() {
+		if err := s.Close(); !errors.Is(err, reader.ErrBusy) {
+			t.Errorf("close: %v", err)
+		}
+	})
+	_ = p.Signal(syscall.SIGCONT)
+}
+
 // A program that keeps a reader for itself is waited for, and State says so.
 func TestReaderHeldByAnotherProgram(t *testing.T) {
 	p := readertest.VPCD(t)
