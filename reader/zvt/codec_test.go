@@ -274,6 +274,24 @@ func TestSerialLine(t *testing.T) {
 	}
 }
 
+func TestCheckSum(t *testing.T) {
+	const check = 0x2189 // of "123456789", as catalogues of CRC-16/KERMIT have it
+	if got := crcOf(0, []byte("123456789")); got != check {
+		t.Errorf("%04X, want %04X", got, check)
+	}
+	b := make([]byte, 100)
+	for i := range b {
+		b[i] = byte(i * 37)
+		var slow uint16
+		for _, x := range b[:i] {
+			slow = crcOf(slow, []byte{x})
+		}
+		if got := crcOf(0, b[:i]); got != slow {
+			t.Errorf("of %d bytes %04X, byte by byte %04X", i, got, slow)
+		}
+	}
+}
+
 func TestText(t *testing.T) {
 	if got := Text(unhex(t, "42 65 74 72 84 67 65 1B 0A E1 81 94 9A D5")); got != "Beträge\nßüöÜ╒" {
 		t.Errorf("%q", got)

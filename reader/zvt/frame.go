@@ -21,9 +21,10 @@ const (
 	longLength = 0xFF
 )
 
-// crcTable is of CRC-16/KERMIT: x^16+x^12+x^5+1, reflected, from zero.
-var crcTable = func() (t [256]uint16) {
-	for i := range t {
+// crcTables are of CRC-16/KERMIT: x^16+x^12+x^5+1, reflected, from zero; the table at i is for a byte with i bytes
+// behind it, so that eight bytes go at once.
+var crcTables = func() (t [8][256]uint16) {
+	for i := range t[0] {
 		c := uint16(i)
 		for range 8 {
 			if c&1 != 0 {
@@ -32,14 +33,23 @@ var crcTable = func() (t [256]uint16) {
 				c >>= 1
 			}
 		}
-		t[i] = c
+		t[0][i] = c
+	}
+	for k := 1; k < len(t); k++ {
+		for i := range t[k] {
+			t[k][i] = t[k-1][i]>>8 ^ t[0][byte(t[k-1][i])]
+		}
 	}
 	return t
 }()
 
 func crcOf(c uint16, b []byte) uint16 {
+	t := &crcTables
+	for ; len(b) >= 8; b = b[8:] {
+		c = t[7][b[0]^byte(c)] ^ t[6][b[1]^byte(c>>8)] ^ t[5][b[2]] ^ t[4][b[3]] ^ t[3][b[4]] ^ t[2][b[5]] ^ t[1][b[6]] ^ t[0][b[7]]
+	}
 	for _, x := range b {
-		c = c>>8 ^ crcTable[byte(c)^x]
+		c = c>>8 ^ t[0][byte(c)^x]
 	}
 	return c
 }
