@@ -15,8 +15,8 @@ import (
 	"tapkeeper/wallet/phone"
 )
 
-// proofMax bounds a file of a proof: a record has less than 8 KiB.
-const proofMax = 64 << 10
+// proofMax bounds a file of a proof: a record has less than 8 KiB, an upload more.
+const proofMax = backend.MaxUpload
 
 func newProof(s *shared) *cobra.Command {
 	c := &cobra.Command{Use: "proof", Short: "Double spends: list, write out, and test without a wallet",

@@ -63,7 +63,7 @@ func (a *App) Handle(ctx context.Context, raw []byte) ([]byte, error) {
 	now := a.now()
 	var r phone.Reply
 	err = a.ledger.UpdateKeys(ctx, []string{payerKey(device.Account)}, func(tx *ledger.Tx) (err error) {
-		r, err = a.settle(tx, device.ID, u, now)
+		r, err = a.settle(tx, device.ID, raw, u, now)
 		return err
 	})
 	if err != nil {
@@ -91,24 +91,9 @@ func releasable(now time.Time) time.Time {
 
 // open verifies an upload and reads it.
 func (a *App) open(ctx context.Context, raw []byte) (phone.Upload, error) {
-	var u phone.Upload
-	parts := bytes.Split(raw, []byte{'.'})
-	if len(raw) > MaxUpload || len(parts) != 3 {
-		return u, fmt.Errorf("%w: not a signed upload", ErrUpload)
-	}
-	var decoded [3][]byte
-	for i, p := range parts {
-		b, err := base64.RawURLEncoding.Strict().DecodeString(string(p))
-		if err != nil || bytes.ContainsAny(p, "\r\n") {
-			return u, fmt.Errorf("%w: not base64url", ErrUpload)
-		}
-		decoded[i] = b
-	}
-	if string(decoded[0]) != phone.AppHeader {
-		return u, fmt.Errorf("%w: another header", ErrUpload)
-	}
-	if err := json.Unmarshal(decoded[1], &u); err != nil || len(u.Device) != 8 {
-		return u, fmt.Errorf("%w: not an upload", ErrUpload)
+	u, signature, err := readUpload(raw)
+	if err != nil {
+		return u, err
 	}
 	d, err := a.device(ctx, u)
 	if err != nil {
@@ -122,11 +107,37 @@ func (a *App) open(ctx context.Context, raw []byte) (phone.Upload, error) {
 	if err != nil {
 		return u, fmt.Errorf("device %X: damaged key", d.ID)
 	}
-	if !key.Verify(decoded[2], raw[:len(raw)-len(parts[2])-1]) {
+	if !key.Verify(signature, signedPart(raw)) {
 		return u, fmt.Errorf("%w: the signature is wrong", ErrUpload)
 	}
 	return u, nil
 }
+
+// readUpload takes an upload apart; its signature is yet to be verified.
+func readUpload(raw []byte) (u phone.Upload, signature []byte, err error) {
+	parts := bytes.Split(raw, []byte{'.'})
+	if len(raw) > MaxUpload || len(parts) != 3 {
+		return u, nil, fmt.Errorf("%w: not a signed upload", ErrUpload)
+	}
+	var decoded [3][]byte
+	for i, p := range parts {
+		b, err := base64.RawURLEncoding.Strict().DecodeString(string(p))
+		if err != nil || bytes.ContainsAny(p, "\r\n") {
+			return u, nil, fmt.Errorf("%w: not base64url", ErrUpload)
+		}
+		decoded[i] = b
+	}
+	if string(decoded[0]) != phone.AppHeader {
+		return u, nil, fmt.Errorf("%w: another header", ErrUpload)
+	}
+	if err := json.Unmarshal(decoded[1], &u); err != nil || len(u.Device) != 8 {
+		return u, nil, fmt.Errorf("%w: not an upload", ErrUpload)
+	}
+	return u, decoded[2], nil
+}
+
+// signedPart is what the signature of an upload is over.
+func signedPart(raw []byte) []byte { return raw[:bytes.LastIndexByte(raw, '.')] }
 
 func (a *App) device(ctx context.Context, u phone.Upload) (ledger.Device, error) {
 	var d ledger.Device
@@ -138,19 +149,19 @@ func (a *App) device(ctx context.Context, u phone.Upload) (ledger.Device, error)
 }
 
 // settle takes the log and, when it is asked for, gives a grant.
-func (a *App) settle(tx *ledger.Tx, id [8]byte, u phone.Upload, now time.Time) (phone.Reply, error) {
+func (a *App) settle(tx *ledger.Tx, id [8]byte, raw []byte, u phone.Upload, now time.Time) (phone.Reply, error) {
 	r := phone.Reply{ReportedATC: u.ATC, Status: "active"}
 	device, err := tx.Device(id)
 	if err != nil {
 		return r, err
 	}
-	caught, err := a.compare(tx, device, u, now)
+	lie, err := a.compare(tx, device, u, now)
 	if err != nil {
 		return r, err
 	}
-	if caught {
-		if err := tx.SetDeviceStatus(id, ledger.DeviceBlocked); err != nil {
-			return r, fmt.Errorf("block device: %w", err)
+	if lie != nil {
+		if err := a.caught(tx, id, *lie, raw, now); err != nil {
+			return r, err
 		}
 		device.Status = ledger.DeviceBlocked
 	}
@@ -174,52 +185,85 @@ func (a *App) settle(tx *ledger.Tx, id [8]byte, u phone.Upload, now time.Time) (
 	return r, err
 }
 
+// caught blocks a device whose log contradicts a record, and keeps both.
+func (a *App) caught(tx *ledger.Tx, id [8]byte, t ledger.Tap, raw []byte, now time.Time) error {
+	if err := tx.SetDeviceStatus(id, ledger.DeviceBlocked); err != nil {
+		return fmt.Errorf("block device: %w", err)
+	}
+	v, err := a.issuer.Verifier()
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(raw)
+	sealed, err := v.seal(sum, raw)
+	if err != nil {
+		return err
+	}
+	if err := tx.PutRecord(sum, sealed); err != nil {
+		return fmt.Errorf("keep upload: %w", err)
+	}
+	if err := tx.PutProof(ledger.Proof{Device: id, Rule: RuleLog, First: t.Evidence, Second: sum}, now); err != nil {
+		return fmt.Errorf("keep proof: %w", err)
+	}
+	return nil
+}
+
 // compare keeps the log and holds it against the grant, against what the phone
-// told before and against what terminals delivered. True: a terminal has the
-// phone's signature on something else. A log that does not hold together is ErrUpload.
-func (a *App) compare(tx *ledger.Tx, d ledger.Device, u phone.Upload, now time.Time) (caught bool, err error) {
+// told before and against what terminals delivered. It returns a tap that the
+// phone has signed at a terminal and whose place the log denies. A log that does
+// not hold together is ErrUpload.
+func (a *App) compare(tx *ledger.Tx, d ledger.Device, u phone.Upload, now time.Time) (lie *ledger.Tap, err error) {
 	if u.Epoch == 0 && len(u.Taps) == 0 {
-		return false, nil
+		return nil, nil
 	}
 	grant, err := tx.Grant(d.ID, u.Epoch)
 	if errors.Is(err, ledger.ErrNone) {
-		return false, fmt.Errorf("%w: no grant of epoch %d was given", ErrUpload, u.Epoch)
+		return nil, fmt.Errorf("%w: no grant of epoch %d was given", ErrUpload, u.Epoch)
 	}
 	if err != nil {
-		return false, fmt.Errorf("read grant: %w", err)
+		return nil, fmt.Errorf("read grant: %w", err)
 	}
 	log, err := readLog(d.ID, grant, u)
 	if err != nil {
-		return false, fmt.Errorf("%w: %w", ErrUpload, err)
+		return nil, fmt.Errorf("%w: %w", ErrUpload, err)
 	}
 	before, err := tx.Reports(d.ID, u.Epoch, 0, 0xFFFF)
 	if err != nil {
-		return false, fmt.Errorf("read the log of before: %w", err)
+		return nil, fmt.Errorf("read the log of before: %w", err)
 	}
 	if len(before) > len(log) {
-		return false, fmt.Errorf("%w: %d taps, %d were told before", ErrUpload, len(log), len(before))
+		return nil, fmt.Errorf("%w: %d taps, %d were told before", ErrUpload, len(log), len(before))
 	}
 	for i, t := range log {
 		if i < len(before) {
 			if before[i].Chain != t.Chain {
-				return false, fmt.Errorf("%w: tap %d is another than was told before", ErrUpload, t.Index)
+				return nil, fmt.Errorf("%w: tap %d is another than was told before", ErrUpload, t.Index)
 			}
 			continue
 		}
 		if err := tx.PutReport(t, now); err != nil {
-			return false, fmt.Errorf("keep tap %d: %w", t.Index, err)
+			return nil, fmt.Errorf("keep tap %d: %w", t.Index, err)
 		}
 	}
 	delivered, err := tx.Taps(d.ID, u.Epoch)
 	if err != nil {
-		return false, fmt.Errorf("read delivered taps: %w", err)
+		return nil, fmt.Errorf("read delivered taps: %w", err)
 	}
 	for _, t := range delivered {
-		if int(t.Index) > len(log) || log[t.Index-1].Chain != t.Chain {
-			return true, nil
+		// A tap that came after the upload is not in it, however late the upload is.
+		if denies(u, t.Index, unpackLink(t.Link).ATC, t.Chain) {
+			return &t, nil
 		}
 	}
-	return false, nil
+	return nil, nil
+}
+
+// denies says whether a log, which is whole, has no room for a tap of its epoch.
+func denies(u phone.Upload, index uint16, atc uint16, chain [16]byte) bool {
+	if int(index) > len(u.Taps) {
+		return atc <= u.ATC
+	}
+	return string(u.Taps[index-1].Chain) != string(chain[:])
 }
 
 // readLog checks that a log is the whole of an epoch's taps: the chain from the

@@ -241,17 +241,41 @@ func (s *shop) device() ledger.Device {
 	return d
 }
 
-// A phone whose log leaves out what a terminal has in writing was rolled back: it
-// is blocked, and so is one whose record does not fit the log it told.
+// A phone whose log leaves out what a terminal has in writing lies: it is blocked,
+// and record and log prove it. So is one whose record does not fit the log it
+// told. An upload that was only late says nothing.
 func TestLogAgainstRecords(t *testing.T) { eachShop(t, logAgainstRecords) }
 
 func logAgainstRecords(s *shop) {
-	s.deliverTap(1, 500, s.tap(1, 500, backendtest.AskTC, 1))
-	rolledBack, err := backendtest.New(s.profile, func() time.Time { return noon })
+	late, err := s.phone.Upload(s.profile.ADF, false)
 	s.must(err)
-	s.phone = rolledBack
-	if r, err := s.sync(true); err != nil || r.Status != "blocked" || len(r.Grant) != 0 {
-		s.Errorf("a rolled back phone: %+v %v", r, err)
+	record := s.tap(1, 500, backendtest.AskTC, 1)
+	s.deliverTap(1, 500, record)
+	if _, err := s.app().Handle(s.Context(), late); err != nil || s.device().Status != ledger.DeviceActive {
+		s.Fatalf("an upload from before the tap: %v, %s", err, s.device().Status)
+	}
+	upload, err := s.phone.Upload(s.profile.ADF, true)
+	s.must(err)
+	lie := s.signedUpload(upload, func(u *phone.Upload) { u.Taps = nil })
+	raw, err := s.app().Handle(s.Context(), lie)
+	s.must(err)
+	var r phone.Reply
+	s.must(json.Unmarshal(raw, &r))
+	if r.Status != "blocked" || len(r.Grant) != 0 {
+		s.Errorf("a log without the tap: %+v", r)
+	}
+	keys := []CAKey{s.keys.Issuer.CAKey()}
+	proofs := s.proofs()
+	if len(proofs) != 1 || proofs[0].Rule != RuleLog || !bytes.Equal(proofs[0].Second, lie) {
+		s.Fatalf("proofs: %+v", proofs)
+	}
+	if p, err := Prove(keys, record, lie); err != nil || p.Rule != RuleLog {
+		s.Errorf("for a third party: %+v %v", p, err)
+	}
+	for name, innocent := range map[string][]byte{"late": late, "honest": upload, "unsigned": append(bytes.Clone(lie[:len(lie)-2]), "AA"...)} {
+		if p, err := Prove(keys, record, innocent); err == nil {
+			s.Errorf("%s: proves %s", name, p.Rule)
+		}
 	}
 
 	s.reissue(s.ledger, "alice", &smallPolicy)
@@ -260,7 +284,7 @@ func logAgainstRecords(s *shop) {
 	s.tap(2, 500, backendtest.AskTC, 1)
 	_, err = s.sync(false)
 	s.must(err)
-	record, _, err := s.sale(3, 500, backendtest.AskTC, 1).Do(clone)
+	record, _, err = s.sale(3, 500, backendtest.AskTC, 1).Do(clone)
 	s.must(err)
 	if r := s.deliverTap(3, 500, record); r.Reason != reasonAllowance || s.device().Status != ledger.DeviceBlocked {
 		s.Errorf("a record against the log: %+v", r)

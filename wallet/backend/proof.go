@@ -12,6 +12,7 @@ import (
 	"tapkeeper/emv/cert"
 	"tapkeeper/emv/channel"
 	"tapkeeper/wallet/ledger"
+	"tapkeeper/wallet/phone"
 )
 
 // Rules of a proof: what two records of one device cannot both say.
@@ -19,6 +20,7 @@ const (
 	RuleCounter = "counter" // one ATC, two contents
 	RuleIndex   = "index"   // one step of an epoch's allowance, two contents
 	RuleChain   = "chain"   // neighbouring steps that do not follow one another
+	RuleLog     = "log"     // a tap, and the phone's own log without it: the second is an upload
 )
 
 // recordKeyUse keeps the keys of records apart from whatever else comes from a master key.
@@ -29,7 +31,7 @@ const recordKeyUse = "tapkeeper ledger record v1"
 type Proof struct {
 	Device        [8]byte
 	Rule          string
-	First, Second []byte // records, BF8B01
+	First, Second []byte // records (BF8B01); of RuleLog the second is an upload
 }
 
 // Prove holds two records against each other, with nothing but the scheme's
@@ -39,6 +41,9 @@ func Prove(keys []CAKey, first, second []byte) (Proof, error) {
 	v, err := NewVerifier(keys, nil)
 	if err != nil {
 		return Proof{}, err
+	}
+	if u, signature, err := readUpload(second); err == nil {
+		return v.proveLog(first, second, u, signature)
 	}
 	a, b := v.Examine(first, nil), v.Examine(second, nil)
 	for n, x := range [...]*Examined{a, b} {
@@ -68,6 +73,23 @@ func Prove(keys []CAKey, first, second []byte) (Proof, error) {
 		return p, nil
 	}
 	return Proof{}, errors.New("the records do not contradict each other")
+}
+
+// proveLog holds a record against the log that the same phone has signed.
+func (v *Verifier) proveLog(record, upload []byte, u phone.Upload, signature []byte) (Proof, error) {
+	x := v.Examine(record, nil)
+	if x.verdict.Step != 0 {
+		return Proof{}, fmt.Errorf("the record is not genuine: step %d of scheme 9.4, reason %02X", x.verdict.Step, x.verdict.Reason)
+	}
+	key, err := x.deviceCert.VerifyKey()
+	if err != nil || x.deviceCert.DeviceID != [8]byte(u.Device) || !key.Verify(signature, signedPart(upload)) {
+		return Proof{}, errors.New("the upload is not signed by the device of the record")
+	}
+	s, err := cert.ParseState(x.evidence.answer[tagState])
+	if err != nil || s.Epoch != u.Epoch || s.Index == 0 || !denies(u, s.Index, x.evidence.atc(), s.Chain) {
+		return Proof{}, errors.New("the upload does not deny the record")
+	}
+	return Proof{Device: x.deviceCert.DeviceID, Rule: RuleLog, First: record, Second: upload}, nil
 }
 
 // step reads the steps of the allowance in two records; false when one has none.
