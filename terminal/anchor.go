@@ -11,10 +11,6 @@ import (
 	"tapkeeper/uplink/wire"
 )
 
-// ErrOldCopy: the journal does not hold what the wallet was told of it. Somebody
-// has restored an older copy: payments may be missing in it (I9).
-var ErrOldCopy = errors.New("the journal is an older copy than the one that the wallet knows")
-
 // keyOldCopy is under kindAnchor: what the wallet keeps and the journal does not
 // hold. It outlives a restart, also of a terminal that is offline then.
 const keyOldCopy = "old-copy"

@@ -27,9 +27,6 @@ type Link struct {
 	Payload, Changes []byte
 }
 
-// ErrNotEnded: the payment can still change under whoever looks at it.
-var ErrNotEnded = errors.New("the payment has not ended yet")
-
 // maxBy bounds the name of who asks for evidence.
 const maxBy = 128
 

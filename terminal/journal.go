@@ -2,7 +2,6 @@ package terminal
 
 import (
 	"context"
-	"errors"
 	"fmt"
 )
 
@@ -108,14 +107,3 @@ type CapError struct {
 func (e *CapError) Error() string {
 	return fmt.Sprintf("counter %s would exceed its cap of %d", e.Counter, e.Cap)
 }
-
-var (
-	// ErrConflict: a guard did not hold; somebody else was first.
-	ErrConflict = errors.New("the record changed in between")
-	// ErrUncertain: the journal cannot say whether a commit is durable. The
-	// terminal stops; the next start reads the truth from the disk.
-	ErrUncertain = errors.New("the journal does not know whether the commit is durable")
-	// ErrStorage: nothing can be kept right now (disk full, key missing). A tap
-	// is refused before the phone is read (I16).
-	ErrStorage = errors.New("the journal cannot keep a payment")
-)

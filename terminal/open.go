@@ -23,14 +23,6 @@ type Request struct {
 	ExpiresIn   time.Duration // zero: the setting
 }
 
-// Refusals of Open that a caller acts on.
-var (
-	ErrNotReady  = errors.New("the terminal is still resolving what was in flight")
-	ErrKeyReused = errors.New("the key was used for another request")
-	ErrNotFound  = errors.New("no such payment")
-	ErrTooLate   = errors.New("the phone may already have paid; ask for the outcome")
-)
-
 // BusyError says which payment has the reader.
 type BusyError struct{ Payment ID }
 

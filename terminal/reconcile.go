@@ -4,16 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"tapkeeper/uplink/wire"
 )
-
-// ErrWalletAway: the wallet cannot be asked, or did not answer in time.
-var ErrWalletAway = errors.New("the wallet cannot be reached")
 
 // Side is what one of the two books has of a day: its payments, its refunds, and
 // the lowest and highest number of the messages behind them.

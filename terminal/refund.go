@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -47,14 +46,6 @@ type RefundRequest struct {
 	Manager     bool   // a manager approves it
 	Tap         bool   // the payer's phone must be tapped (scheme 8.2)
 }
-
-// Refusals of Refund that a caller acts on.
-var (
-	// ErrNotPaid: there is no money of this payment to give back, or nobody knows yet.
-	ErrNotPaid = errors.New("the payment is not paid")
-	// ErrManager: the refunds of this payment are above the limit of a cashier.
-	ErrManager = errors.New("a refund of this amount needs a manager")
-)
 
 // maxRefunds of one payment: a till that loops must not fill the disk.
 const maxRefunds = 50

@@ -2,15 +2,10 @@ package terminal
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 )
-
-// ErrPaidAnew: the order of a refused payment has another payment since. To send
-// the first one again could take the money twice.
-var ErrPaidAnew = errors.New("the order has a newer payment")
 
 // Release lets what the wallet has refused go out again, once a person has looked
 // at it: an advice, a reversal or a report of a payment. It goes under a new

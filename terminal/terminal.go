@@ -2,7 +2,6 @@ package terminal
 
 import (
 	"context"
-	"errors"
 	"io"
 	"sync"
 	"time"
@@ -51,13 +50,6 @@ type Trust interface {
 	// CRLAgeDays at a moment.
 	CRLAgeDays(now time.Time) int
 }
-
-var (
-	// ErrManyPhones: more than one phone answers in the field.
-	ErrManyPhones = errors.New("more than one phone in the field")
-	// ErrNoField: there is no reader right now.
-	ErrNoField = errors.New("no reader")
-)
 
 // Terminal runs payments. Make one with New, let it Recover, then Run it.
 type Terminal struct {
