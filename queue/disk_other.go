@@ -16,5 +16,8 @@ func reserveBytes(f *os.File, size int64) error {
 	return err
 }
 
+// pageOut does nothing where there is no such advice.
+func pageOut(string) {}
+
 // readOnly is found out by writing.
 func readOnly(*syscall.Statfs_t) bool { return false }

@@ -126,7 +126,11 @@ func (s *Store) open(o Options) error {
 	}
 	s.close = append(s.close, db.Close)
 	s.space.takes = append(s.space.takes, db.flushes.check)
-	return s.start(db, a)
+	if err := s.start(db, a); err != nil {
+		return err
+	}
+	pageOut(database)
+	return nil
 }
 
 // start joins the parts and recovers.
