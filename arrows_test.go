@@ -56,7 +56,7 @@ var (
 
 	// testTools may be used by _test.go files and <package>test folders: they assert, generate and script, and reach nothing of the product.
 	testTools = []string{"pgregory.net/rapid", "go.uber.org/goleak", "github.com/rogpeppe/go-internal", "github.com/creack/pty",
-		"github.com/hanwen/go-fuse/v2", "go.etcd.io/bbolt"} // a disk that fails, and what a benchmark compares with
+		"github.com/hanwen/go-fuse/v2", "go.etcd.io/bbolt", sqlite} // a disk that fails, and what a benchmark compares with
 
 	codecs = []string{"emv/tlv", "emv/apdu", "emv/cert", "emv/channel"}
 )
