@@ -60,6 +60,17 @@ func holdPlace(cfg Config) error {
 	return nil
 }
 
+// own keeps root from leaving files that the daemon cannot open.
+func own(cfg Config) error {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	if exists(cfg.DataDir) && ownerOf(cfg.DataDir) != os.Geteuid() {
+		return &MoveError{cfg.DataDir + " belongs to another user", "do it as that user: sudo -u tapkeeper tapkeeper queue ..."}
+	}
+	return nil
+}
+
 func drop(path string) error {
 	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -70,7 +81,7 @@ func drop(path string) error {
 // ImportKey makes the key that one archive can be sealed to, and returns its public
 // half. Asked again before it is used, it returns the same.
 func ImportKey(cfg Config) (recipient string, err error) {
-	if err := cfg.Validate(); err != nil {
+	if err := own(cfg); err != nil {
 		return "", err
 	}
 	if exists(journalDir(cfg)) {
@@ -122,7 +133,7 @@ func Export(ctx context.Context, cfg Config, path, recipient string) (Moved, err
 
 // export follows the steps of "Moving" in docs/durability.md; at is told of each.
 func export(ctx context.Context, cfg Config, path, recipient string, at func(step string)) (m Moved, err error) {
-	if err := cfg.Validate(); err != nil {
+	if err := own(cfg); err != nil {
 		return m, err
 	}
 	signer, err := readSigner(cfg.Keys.TerminalSigning)
@@ -230,7 +241,7 @@ func Import(ctx context.Context, cfg Config, path string) (Moved, error) {
 }
 
 func importArchive(ctx context.Context, cfg Config, path string, at func(step string)) (m Moved, err error) {
-	if err := cfg.Validate(); err != nil {
+	if err := own(cfg); err != nil {
 		return m, err
 	}
 	signer, err := readSigner(cfg.Keys.TerminalSigning)

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"tapkeeper/queue"
 	"tapkeeper/queue/vault"
@@ -16,8 +17,21 @@ func masterSource(cfg Config) (*vault.Source, error) {
 	if cfg.Keys.JournalMaster == "" {
 		return nil, &KeyError{settingMaster, `""`, "not set"}
 	}
-	s, err := vault.Parse(cfg.Keys.JournalMaster, vault.Settings{TPM: cfg.Keys.TPMDevice, PCRs: cfg.Keys.TPMPCRs})
+	s, err := vault.Parse(cfg.Keys.JournalMaster, vault.Settings{TPM: cfg.Keys.TPMDevice, PCRs: cfg.Keys.TPMPCRs, Owner: ownerOf(cfg.DataDir)})
 	return s, masterError(err)
+}
+
+// ownerOf is whose the journal is, when root looks at it; 0 where there is none.
+func ownerOf(dir string) int {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return 0
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0
+	}
+	return int(st.Uid)
 }
 
 const settingMaster = "keys.journal_master"

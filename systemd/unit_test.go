@@ -114,6 +114,8 @@ func TestUnitKeepsItsPromises(t *testing.T) {
 		"RuntimeDirectory=tapkeeper",
 		"SupplementaryGroups=dialout",
 		"LimitCORE=0", // I7: no key in a core file
+		"LimitMEMLOCK=16M",
+		"MemorySwapMax=0", // nor in swap
 	} {
 		if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(want)).MatchString(body) {
 			t.Errorf("the unit lacks %q", want)

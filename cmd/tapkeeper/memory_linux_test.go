@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"tapkeeper/queue/vault/vaulttest"
 	"tapkeeper/till"
 )
 
@@ -32,7 +33,8 @@ type secluded struct {
 // nobody owns nothing else on the machine.
 const nobody = 65534
 
-func startSecluded(t *testing.T) *secluded {
+// prepare, if any, changes the folder before the daemon gets it.
+func startSecluded(t *testing.T, prepare func(dir string)) *secluded {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "mem") // t.TempDir is too long for a socket, and root's alone
 	if err != nil {
@@ -41,6 +43,9 @@ func startSecluded(t *testing.T) *secluded {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	if err := furnish(dir); err != nil {
 		t.Fatal(err)
+	}
+	if prepare != nil {
+		prepare(dir)
 	}
 	s := &secluded{t: t, dir: dir}
 	self, err := os.Executable()
@@ -159,7 +164,7 @@ func (s *secluded) find(needles map[string][]byte) (places map[string][]place, s
 // locked page and nowhere else, no core file can be made of it, and other
 // processes of its user cannot look into it.
 func TestSecluded(t *testing.T) {
-	s := startSecluded(t)
+	s := startSecluded(t, nil)
 	if limit := s.line("limits", `Max core file size +\S+ +\S+`); !regexp.MustCompile(`size +0 +0$`).MatchString(limit) {
 		t.Errorf("core files: %q", limit)
 	}
@@ -172,38 +177,16 @@ func TestSecluded(t *testing.T) {
 	if info, err := os.Stat(s.proc("mem")); err != nil || info.Sys().(*syscall.Stat_t).Uid != 0 {
 		t.Errorf("the memory belongs to the daemon's user: %v", err)
 	}
-	var out, errs bytes.Buffer
-	if code := run(t.Context(), []string{"--socket", filepath.Join(s.dir, "till.sock"), "queue", "verify"}, &out, &errs); code != exitOK {
-		t.Fatalf("verify: %s", errs.String())
+	s.tool("queue", "verify")
+	first := s.fileKey()
+	s.onlyInItsPage("at the start", first)
+	// And after an exchange: the new key as the old one, and of that nothing.
+	s.tool("queue", "rotate-key")
+	second := s.fileKey()
+	s.onlyInItsPage("after an exchange", second)
+	if places, _ := s.find(map[string][]byte{"old": first}); bytes.Equal(first, second) || len(places["old"]) > 0 {
+		t.Errorf("the old key is still in %v", places["old"])
 	}
-	raw, err := os.ReadFile(filepath.Join(s.dir, "keys/journal-master"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := bytes.TrimSpace(raw)
-	master, err := hex.DecodeString(string(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	places, searched := s.find(map[string][]byte{
-		"program": []byte("tapkeeper"), "key": master, "first half": master[:16], "second half": master[16:],
-		"in hex": text[:32], "in capitals": bytes.ToUpper(text[32:]),
-	})
-	// A search that finds nothing proves nothing.
-	if len(places["program"]) == 0 || searched < 8<<20 {
-		t.Fatalf("the search does not work: %d bytes, %v", searched, places)
-	}
-	for _, name := range []string{"key", "first half", "second half"} {
-		if p := places[name]; len(p) != 1 || p[0].times != 1 || !strings.Contains(p[0].mapping, " ---p ") {
-			t.Errorf("%s: found in %v, want one page that cannot be read", name, p)
-		}
-	}
-	for _, name := range []string{"in hex", "in capitals"} {
-		if p := places[name]; len(p) > 0 {
-			t.Errorf("%s: found in %v", name, p)
-		}
-	}
-	t.Logf("searched %d MiB", searched>>20)
 	if locked := s.lockedPages(); locked != 1 {
 		t.Errorf("%d mappings are locked and left out of core files, want 1", locked)
 	}
@@ -228,4 +211,121 @@ func (s *secluded) lockedPages() (n int) {
 		}
 	}
 	return n
+}
+
+// tool runs a verb against the daemon.
+func (s *secluded) tool(args ...string) {
+	s.t.Helper()
+	var out, errs bytes.Buffer
+	args = append([]string{"--socket", filepath.Join(s.dir, "till.sock")}, args...)
+	if code := run(s.t.Context(), args, &out, &errs); code != exitOK {
+		s.t.Fatalf("%q: %s", args, errs.String())
+	}
+}
+
+// fileKey is the key as its file has it.
+func (s *secluded) fileKey() []byte {
+	s.t.Helper()
+	raw, err := os.ReadFile(filepath.Join(s.dir, "keys/journal-master"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	master, err := hex.DecodeString(string(bytes.TrimSpace(raw)))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return master
+}
+
+// onlyInItsPage searches the memory for a key, and for its halves and its text.
+func (s *secluded) onlyInItsPage(when string, master []byte) {
+	s.t.Helper()
+	text := []byte(hex.EncodeToString(master))
+	places, searched := s.find(map[string][]byte{
+		"program": []byte("tapkeeper"), "key": master, "first half": master[:16], "second half": master[16:],
+		"in hex": text[:32], "in capitals": bytes.ToUpper(text[32:]),
+	})
+	// A search that finds nothing proves nothing.
+	if len(places["program"]) == 0 || searched < 8<<20 {
+		s.t.Fatalf("the search does not work: %d bytes, %v", searched, places)
+	}
+	for _, name := range []string{"key", "first half", "second half"} {
+		if p := places[name]; len(p) != 1 || p[0].times != 1 || !strings.Contains(p[0].mapping, " ---p ") {
+			s.t.Errorf("%s, %s: found in %v, want one page that cannot be read", when, name, p)
+		}
+	}
+	for _, name := range []string{"in hex", "in capitals"} {
+		if p := places[name]; len(p) > 0 {
+			s.t.Errorf("%s, %s: found in %v", when, name, p)
+		}
+	}
+	s.t.Logf("%s: searched %d MiB", when, searched>>20)
+}
+
+// TestSealedKey: a key of the TPM, from the tool's first step to a changed machine.
+func TestSealedKey(t *testing.T) {
+	chip := vaulttest.StartTPM(t)
+	if err := os.Chmod(strings.TrimPrefix(filepath.Dir(chip.Device()), "unix:"), 0o755); err != nil { // the daemon is another user
+		t.Fatal(err)
+	}
+	open := func() {
+		if err := os.Chmod(strings.TrimPrefix(chip.Device(), "unix:"), 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open()
+	var config string
+	s := startSecluded(t, func(dir string) {
+		config = filepath.Join(dir, "tapkeeper.toml")
+		blob := filepath.Join(dir, "keys/journal-master.tpm")
+		raw, err := os.ReadFile(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw = bytes.Replace(raw, []byte("journal_master = \""+filepath.Join(dir, "keys/journal-master")+"\""),
+			fmt.Appendf(nil, "tpm_device = %q\ntpm_pcrs = [7]\njournal_master = %q", chip.Device(), "tpm:"+blob), 1)
+		if err := os.WriteFile(config, raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		if code := run(t.Context(), []string{"queue", "seal-key", "--config", config, "--from", filepath.Join(dir, "keys/journal-master"), "--to", blob}, &out, &out); code != exitOK {
+			t.Fatalf("seal-key: %s", out.String())
+		}
+	})
+	s.tool("queue", "verify")
+	if os.Geteuid() == 0 {
+		s.onlyInItsPage("unsealed", s.fileKey())
+	}
+	s.tool("queue", "rotate-key")
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+
+	serve := func() (int, string) {
+		cmd := exec.Command(s.cmd.Path, "serve", "--config", config)
+		cmd.Dir, cmd.SysProcAttr = s.dir, s.cmd.SysProcAttr
+		var errs bytes.Buffer
+		cmd.Stderr = &errs
+		timer := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Signal(os.Interrupt) })
+		defer timer.Stop()
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait()
+		return cmd.ProcessState.ExitCode(), errs.String()
+	}
+	chip.Extend(7)
+	code, said := serve()
+	if code != exitConfig || !strings.Contains(said, "PCR 7 differ from what it was sealed to") || !strings.Contains(said, "hint: after a wanted change of firmware") {
+		t.Errorf("a changed PCR: status %d, %s", code, said)
+	}
+	chip.Restart()
+	open()
+	out, err := exec.Command(s.cmd.Path, "queue", "verify", "--config", config).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "all fit") {
+		t.Errorf("the machine as it was, with the exchanged key: %v, %s", err, out)
+	}
+	chip.Stop()
+	if code, said := serve(); code != exitConfig || !strings.Contains(said, "TPM unix:") {
+		t.Errorf("no TPM: status %d, %s", code, said)
+	}
 }

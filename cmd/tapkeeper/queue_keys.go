@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -92,14 +94,30 @@ func writeCredential(c *cobra.Command, file string, next *vault.Key, encrypt boo
 	if !encrypt {
 		return vault.Write(to, next)
 	}
-	plain := filepath.Join(filepath.Dir(to), ".journal-master.plain")
-	if err := vault.Write(plain, next); err != nil {
+	// Through a pipe, which holds it in the kernel: no file has the key in clear.
+	read, write, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = read.Close() }()
+	err = next.Use(func(master []byte) error {
+		text := make([]byte, hex.EncodedLen(len(master)))
+		defer clear(text)
+		hex.Encode(text, master)
+		_, err := write.Write(text)
+		return err
+	})
+	if err = errors.Join(err, write.Close()); err != nil {
 		return err
 	}
 	// Without a name in it the same file serves as NAME.next and, renamed, as NAME.
-	run := exec.CommandContext(c.Context(), "systemd-creds", "encrypt", "--name=", plain, to)
-	run.Stderr = c.ErrOrStderr()
-	return errors.Join(run.Run(), os.Remove(plain))
+	run := exec.CommandContext(c.Context(), "systemd-creds", "encrypt", "--name=", "-", to)
+	var said bytes.Buffer
+	run.Stdin, run.Stderr = read, &said
+	if err := run.Run(); err != nil {
+		return &failure{exitUnexpected, fmt.Errorf("systemd-creds: %w: %s", err, said.String()), "the journal still has its old key"}
+	}
+	return os.Chmod(to, 0o600)
 }
 
 // bring puts a key where the daemon, and nobody else, finds it.

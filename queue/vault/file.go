@@ -23,11 +23,11 @@ func Write(path string, k *Key) error {
 }
 
 // plain is a key in hexadecimal, in a file that only its owner can read.
-type plain struct{}
+type plain struct{ owner int }
 
-func (plain) read(path string) (*Key, error) {
+func (f plain) read(path string) (*Key, error) {
 	var k *Key
-	err := secretFile(path, 0o077, func(text []byte) (err error) {
+	err := secretFile(path, 0o077, f.owner, func(text []byte) (err error) {
 		k, err = fromHex(text)
 		return err
 	})
@@ -54,7 +54,7 @@ type credential struct{}
 
 func (credential) read(path string) (*Key, error) {
 	var k *Key
-	err := secretFile(path, 0o007, func(text []byte) (err error) {
+	err := secretFile(path, 0o007, 0, func(text []byte) (err error) {
 		if string(text) == nobody {
 			return fs.ErrNotExist
 		}
@@ -87,7 +87,7 @@ func (m *missing) Unwrap() []error { return []error{m.is, fs.ErrNotExist} }
 
 // secretFile reads a file into a page and shows it to fn. It refuses one that
 // others may read or could have put there.
-func secretFile(path string, forbidden fs.FileMode, fn func(text []byte) error) error {
+func secretFile(path string, forbidden fs.FileMode, owner int, fn func(text []byte) error) error {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrPermission) {
 		return &Error{path, "it cannot be read", "it must belong to the daemon's user: chown tapkeeper FILE"}
@@ -100,7 +100,7 @@ func secretFile(path string, forbidden fs.FileMode, fn func(text []byte) error) 
 	if err != nil {
 		return err
 	}
-	if err := judge(path, info, forbidden); err != nil {
+	if err := judge(path, info, forbidden, owner); err != nil {
 		return err
 	}
 	p, err := newPage()
@@ -118,7 +118,7 @@ func secretFile(path string, forbidden fs.FileMode, fn func(text []byte) error) 
 }
 
 // judge looks at who may read a file and who could have put it there.
-func judge(path string, info fs.FileInfo, forbidden fs.FileMode) error {
+func judge(path string, info fs.FileInfo, forbidden fs.FileMode, owner int) error {
 	switch mode := info.Mode(); {
 	case !mode.IsRegular():
 		return &Error{path, "not a file", "name the file of the key"}
@@ -127,7 +127,7 @@ func judge(path string, info fs.FileInfo, forbidden fs.FileMode) error {
 	case mode.Perm()&forbidden != 0:
 		return &Error{path, fmt.Sprintf("mode is %04o, want 0600", mode.Perm()), "chmod 0600 FILE, and think of a new key: others could read this one"}
 	}
-	if !ours(info) {
+	if !ours(info, owner) {
 		return &Error{path, "it belongs to another user", "it must belong to the daemon's user: chown tapkeeper FILE"}
 	}
 	dir, err := os.Stat(filepath.Dir(path))
@@ -137,16 +137,16 @@ func judge(path string, info fs.FileInfo, forbidden fs.FileMode) error {
 	if dir.Mode().Perm()&0o002 != 0 {
 		return &Error{path, "everybody may write in its folder", "chmod o-w " + filepath.Dir(path)}
 	}
-	if !ours(dir) {
+	if !ours(dir, owner) {
 		return &Error{path, "its folder belongs to another user", "the folder must belong to root or to the daemon's user"}
 	}
 	return nil
 }
 
-// ours says whether a file belongs to this user or to root.
-func ours(info fs.FileInfo) bool {
+// ours says whether a file belongs to this user, to root or to owner.
+func ours(info fs.FileInfo, owner int) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)
-	return !ok || st.Uid == 0 || int(st.Uid) == os.Geteuid()
+	return !ok || st.Uid == 0 || int(st.Uid) == os.Geteuid() || int(st.Uid) == owner
 }
 
 // writeWhole makes a file appear under its name with all its bytes, durable, and

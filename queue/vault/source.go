@@ -36,6 +36,9 @@ type form interface {
 type Settings struct {
 	TPM  string // device, or unix:PATH of a simulator; default /dev/tpmrm0
 	PCRs []int  // of the SHA-256 bank; none: bound to this TPM alone
+	// Owner is who may own a key's file beside root and the caller: the owner of
+	// the data that it opens, when root looks at them. 0: nobody else.
+	Owner int
 }
 
 const (
@@ -54,7 +57,7 @@ func Parse(spec string, s Settings) (*Source, error) {
 	source := &Source{spec: spec, path: rest}
 	switch kind {
 	case "file":
-		source.form = plain{}
+		source.form = plain{s.Owner}
 		if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" && filepath.Dir(rest) == filepath.Clean(dir) {
 			source.form = credential{}
 		}
@@ -111,8 +114,11 @@ func (s *Source) Promote() error {
 
 // Drop forgets the next key.
 func (s *Source) Drop() error {
+	if s.ReadOnly() {
+		return nil
+	}
 	err := os.Remove(s.path + nextName)
-	if errors.Is(err, fs.ErrNotExist) || s.ReadOnly() {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {

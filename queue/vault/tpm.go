@@ -43,7 +43,7 @@ type sealed struct{ settings Settings }
 
 func (s sealed) read(path string) (*Key, error) {
 	var b blob
-	err := secretFile(path, 0o077, func(text []byte) error {
+	err := secretFile(path, 0o077, s.settings.Owner, func(text []byte) error {
 		if err := json.Unmarshal(text, &b); err != nil || b.Version != blobVersion {
 			return &Error{path, "not a sealed key of this version", "made with: tapkeeper queue seal-key"}
 		}

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-tpm/tpm2"
-
 	"tapkeeper/queue/vault/vaulttest"
 )
 
@@ -117,6 +115,9 @@ func TestOwner(t *testing.T) {
 	s, _ := Parse(path, Settings{})
 	_, err := s.Load()
 	refusedAs(t, "of another user", err, "another user")
+	s, _ = Parse(path, Settings{Owner: 4242})
+	k, err := s.Load()
+	shows(t, k, err, testMaster)
 }
 
 func TestParse(t *testing.T) {
@@ -195,6 +196,9 @@ func TestCredentialIsOthers(t *testing.T) {
 	if err := s.Stage(keyOf(t, testMaster)); !errors.Is(err, ErrReadOnly) {
 		t.Errorf("stage: %v", err)
 	}
+	if err := s.Drop(); err != nil || !there(filepath.Join(dir, "m.next")) {
+		t.Errorf("drop: %v, or it has removed what is not its own", err)
+	}
 	if err := s.Promote(); !errors.Is(err, ErrReadOnly) {
 		t.Errorf("promote: %v", err)
 	}
@@ -223,7 +227,7 @@ func TestTPM(t *testing.T) {
 	k, err := s.Load()
 	shows(t, k, err, testMaster)
 
-	extend(t, chipA, 7)
+	chipA.Extend(7)
 	_, err = s.Load()
 	refusedAs(t, "a changed PCR", err, "PCR 7 11 differ")
 	chipA.Restart() // and it begins anew
@@ -254,18 +258,7 @@ func TestTPM(t *testing.T) {
 	}
 }
 
-func extend(t *testing.T, s *vaulttest.TPM, pcr uint32) {
-	t.Helper()
-	c, err := openTPM(s.Device())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.close()
-	_, err = tpm2.PCRExtend{
-		PCRHandle: tpm2.AuthHandle{Handle: tpm2.TPMHandle(pcr), Auth: tpm2.PasswordAuth(nil)},
-		Digests:   tpm2.TPMLDigestValues{Digests: []tpm2.TPMTHA{{HashAlg: tpm2.TPMAlgSHA256, Digest: bytes.Repeat([]byte{1}, 32)}}},
-	}.Execute(c)
-	if err != nil {
-		t.Fatal(err)
-	}
+func there(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }

@@ -8,6 +8,9 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/google/go-tpm/tpm2"
+	"github.com/google/go-tpm/tpm2/transport/linuxudstpm"
 )
 
 // TPM is one of a machine of its own. It ends with the test.
@@ -77,4 +80,21 @@ func (s *TPM) Restart() {
 	path := s.cmd.Path
 	s.Stop()
 	s.start(path)
+}
+
+// Extend changes a PCR, as another firmware would.
+func (s *TPM) Extend(pcr int) {
+	s.t.Helper()
+	chip, err := linuxudstpm.Open(filepath.Join(s.dir, "s"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer chip.Close()
+	_, err = tpm2.PCRExtend{
+		PCRHandle: tpm2.AuthHandle{Handle: tpm2.TPMHandle(pcr), Auth: tpm2.PasswordAuth(nil)},
+		Digests:   tpm2.TPMLDigestValues{Digests: []tpm2.TPMTHA{{HashAlg: tpm2.TPMAlgSHA256, Digest: bytes.Repeat([]byte{1}, 32)}}},
+	}.Execute(chip)
+	if err != nil {
+		s.t.Fatal(err)
+	}
 }
