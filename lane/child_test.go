@@ -109,6 +109,11 @@ func (c *child) obey(ctx context.Context) {
 			go c.pay(ctx, words[1], words[2], words[3])
 			continue
 		}
+		if words[0] == "refund" {
+			c.points.arm(strings.Join(words[4:], " "))
+			go c.refund(ctx, words[1], words[2], words[3])
+			continue
+		}
 		var a answer
 		if err := c.answer(ctx, words, &a); err != nil {
 			a.Problem = err.Error()
@@ -143,6 +148,26 @@ func (c *child) pay(ctx context.Context, order, minor, key string) {
 		r.Holder = &held.Payment.ID
 	}
 	c.say(line{Refused: &r})
+}
+
+// refund gives money of an order's last payment back, and says what the till is
+// told of the payment after it.
+func (c *child) refund(ctx context.Context, order, minor, key string) {
+	amount, err := strconv.ParseInt(minor, 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	payments, err := c.lane.Terminal().Order(order)
+	if err == nil {
+		_, err = c.lane.Terminal().Refund(ctx, terminal.RefundRequest{Payment: payments[len(payments)-1].ID, Key: key, AmountMinor: amount})
+	}
+	if err != nil {
+		c.say(line{Refused: &refusal{Order: order, Text: err.Error()}})
+		return
+	}
+	if payments, err = c.lane.Terminal().Order(order); err == nil {
+		c.say(line{Told: &payments[len(payments)-1]})
+	}
 }
 
 // answer looks something up.

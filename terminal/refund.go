@@ -45,12 +45,15 @@ type RefundRequest struct {
 	AmountMinor int64  // zero: all that is left
 	Manager     bool   // a manager approves it
 	Tap         bool   // the payer's phone must be tapped (scheme 8.2)
+
+	whole bool // all was asked for, whatever it came to
 }
 
 // maxRefunds of one payment: a till that loops must not fill the disk.
 const maxRefunds = 50
 
 func (r *RefundRequest) validate() error {
+	r.whole = r.AmountMinor == 0
 	switch {
 	case r.Key == "" || len(r.Key) > maxKey || !printable(r.Key):
 		return &RequestError{"idempotency key", fmt.Sprintf("1 to %d printable ASCII characters", maxKey)}
@@ -61,7 +64,11 @@ func (r *RefundRequest) validate() error {
 }
 
 func (r *RefundRequest) digest() string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "refund|%s|%d|%t", r.Payment, r.AmountMinor, r.Tap))
+	amount := r.AmountMinor
+	if r.whole {
+		amount = 0 // what is left is less when the same is asked again
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "refund|%s|%d|%t", r.Payment, amount, r.Tap))
 	return hex.EncodeToString(sum[:])
 }
 

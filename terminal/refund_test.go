@@ -96,7 +96,10 @@ func TestRefund(t *testing.T) {
 	if p := s.is(p.ID, terminal.Approved, terminal.Settled); p.End() != terminal.Paid || p.RefundedMinor() != 1000 {
 		t.Errorf("in part: %s, %d", p.End(), p.RefundedMinor())
 	}
-	s.refund(p, "r3", 0)
+	rest := s.refund(p, "r3", 0)
+	if again := s.refund(p, "r3", 0); again.ID != rest.ID {
+		t.Errorf("all of it again with the same key: %+v", again)
+	}
 	s.deliver(receipt(s.entry(wire.KindRefund), p.ID, wire.Accepted, wire.StateRefunded, 0, 1500))
 	if p := s.is(p.ID, terminal.Approved, terminal.Settled); p.End() != terminal.Refunded || s.box() != "[]" {
 		t.Errorf("in full: %s, outbox %s", p.End(), s.box())
