@@ -80,6 +80,9 @@ func TestWalletdConforms(t *testing.T) {
 // The suite gets through a broker that guards its terminals: TLS 1.3, a
 // certificate for each, and rules that let each write and read its own topics.
 func TestWalletdConformsBehindAGuardedBroker(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the suite runs on an open broker already")
+	}
 	authority := uplinktest.NewAuthority(t)
 	broker := uplinktest.SecureMosquitto(t, authority)
 	dir, kit := filepath.Join(t.TempDir(), "wallet"), filepath.Join(t.TempDir(), "kit")
