@@ -206,7 +206,7 @@ func cutAndDrain(t *testing.T, p parties, relay *uplinktest.Relay, d *desk) {
 	}}, b)
 	random := rand.New(rand.NewPCG(1, 2))
 	cuts := 0
-	for end := time.Now().Add(60 * time.Second); b.left() > 0 && time.Now().Before(end); cuts++ {
+	for end := time.Now().Add(180 * time.Second); b.left() > 0 && time.Now().Before(end); cuts++ {
 		time.Sleep(time.Duration(20+random.IntN(80)) * time.Millisecond)
 		if cuts < 15 {
 			relay.Cut()
