@@ -123,21 +123,27 @@ func (t *Terminal) waitUntil(ctx context.Context, id ID, moment time.Time) bool 
 	return false
 }
 
-// query asks the wallet what it knows. Its answer arrives at Receive.
-func (t *Terminal) query(ctx context.Context, id ID) {
+// query asks the wallet what it knows. Its answer arrives at Receive, too, perhaps
+// a moment later.
+func (t *Terminal) query(ctx context.Context, id ID) (wire.Status, bool) {
 	now := time.Now()
 	messageID, err := newID(now, t.random)
 	if err != nil {
-		return // no randomness: the reversal follows
+		return wire.Status{}, false // no randomness: the reversal follows
 	}
 	message, err := t.keys.Seal(wire.Header{ID: messageID, Time: now}, wire.Query{PaymentID: id})
 	if err != nil {
-		return
+		return wire.Status{}, false
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.cfg.Bounds.Answer)
 	defer cancel()
-	// What it says arrives at Receive; without an answer the next query follows.
-	_, _ = t.wallet.Ask(ctx, wire.KindQuery, messageID, message)
+	// Without an answer the next query follows.
+	m, err := t.wallet.Ask(ctx, wire.KindQuery, messageID, message)
+	if err != nil {
+		return wire.Status{}, false
+	}
+	status, ok := m.Data.(wire.Status)
+	return status, ok
 }
 
 // reverse ends an unanswered payment as not paid: the reversal is in the

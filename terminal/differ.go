@@ -3,6 +3,7 @@ package terminal
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"tapkeeper/uplink/wire"
@@ -151,8 +152,14 @@ func (t *Terminal) askFirst(ctx context.Context, d *Difference) {
 	if err != nil || p.Settlement != Queued || !p.State.Ended() {
 		return
 	}
-	t.query(ctx, d.Payment)
-	if p, err = t.load(d.Payment); err == nil && p.Settlement != Queued {
+	status, ok := t.query(ctx, d.Payment)
+	if !ok || status.Receipt == nil || !slices.Contains(p.messages(), status.Receipt.Answers) {
+		return
+	}
+	// It is on its way through Receive: give its commit a moment.
+	keeping, stop := context.WithTimeout(ctx, keepAnswer)
+	defer stop()
+	if p, err = t.Wait(keeping, p.ID, p.Revision); err == nil && p.Settlement != Queued {
 		d.Action, d.Why = doQuery, "the receipt was lost; the wallet has given it again"
 	}
 }
