@@ -280,6 +280,38 @@ func TestCardBookingThatCannotBeKept(t *testing.T) {
 	c.wantDay(1, 100)
 }
 
+// The money rule: when the acknowledgement of 04 0F reaches the card terminal, the booking is on our disk.
+func TestBookingIsOnDiskBeforeItIsAcknowledged(t *testing.T) {
+	c := newCounter(t, true)
+	c.journal.Fail = func(k terminal.Commit) error {
+		if strings.Contains(string(k.Event), "told to keep it") {
+			time.Sleep(50 * time.Millisecond) // a disk takes its time, and the acknowledgement must wait for it
+		}
+		return nil
+	}
+	var before zvt.Control
+	var order sync.Mutex
+	var kept []bool
+	c.cards.SetFault(func(m zvtsim.Message) zvtsim.Fault {
+		order.Lock()
+		defer order.Unlock()
+		if m.Incoming && m.Control == zvt.Done && before == zvt.StatusInfo {
+			payments, err := c.life.Order("tea")
+			kept = append(kept, err == nil && payments[0].Card != nil && payments[0].Card.Booking != nil && payments[0].Card.Booking.Done)
+		}
+		before = m.Control
+		return zvtsim.None
+	})
+	if p := c.pay("tea", 12_50); p.State != terminal.Approved {
+		t.Fatal(p.State)
+	}
+	order.Lock()
+	defer order.Unlock()
+	if !slices.Equal(kept, []bool{true}) {
+		t.Errorf("on disk at each acknowledgement: %v", kept)
+	}
+}
+
 // strike is one cut: at which message, before or after it has arrived, and whose power or line it is.
 type strike struct {
 	who     string

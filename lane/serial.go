@@ -40,6 +40,20 @@ func (c *Config) validateSerial() error {
 	return nil
 }
 
+// ReaderTrouble is why the reader cannot be used, for people; "" when it can.
+func (l *Lane) ReaderTrouble() string {
+	_, state := l.Reader()
+	if state.Usable() {
+		return ""
+	}
+	if r, ok := l.reader.(interface{ Trouble() error }); ok {
+		if err := r.Trouble(); err != nil {
+			return state.String() + ": " + err.Error()
+		}
+	}
+	return state.String()
+}
+
 // openPN532 opens a reader on a serial line. The module may come later; the reader's state tells.
 func (l *Lane) openPN532() error {
 	polling, err := hex.DecodeString(l.cfg.Reader.Polling)

@@ -129,14 +129,15 @@ func TestTellReader(t *testing.T) {
 	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
 	defer stop()
 	var log safeBuffer
+	var now reader.State
 	tellReader(ctx, jsonLog(&log), func() (string, reader.State) {
-		now := states[0]
+		now = states[0]
 		if states = states[1:]; len(states) == 0 {
 			stop()
 			states = []reader.State{now}
 		}
 		return "ACME", now
-	})
+	}, func() string { return now.String() })
 	got := regexp.MustCompile(`"level":"(\w+)","reader":"ACME"(?:,"text":"([^"]*)")?`).FindAllStringSubmatch(log.String(), -1)
 	if len(got) != 3 || got[0][2] != reader.Missing.String() || got[1][1] != "info" || got[2][2] != reader.NoService.String() {
 		t.Errorf("%q", log.String())

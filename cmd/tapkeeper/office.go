@@ -33,7 +33,7 @@ func (o office) Status(context.Context) (till.Status, error) {
 	}
 	out.Disk = till.DiskStatus{Free: s.Disk.Free, Need: s.Disk.Need, Full: s.Disk.Full, Trouble: s.DiskTrouble}
 	if !out.Reader.Ready {
-		out.Reader.Trouble = s.ReaderState.String()
+		out.Reader.Trouble = o.lane.ReaderTrouble()
 	}
 	return out, nil
 }

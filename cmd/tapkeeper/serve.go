@@ -76,7 +76,7 @@ func serve(ctx context.Context, cfg config, log zerolog.Logger) (err error) {
 	}()
 	var beside sync.WaitGroup
 	beside.Go(func() { watchdog(ctx) })
-	beside.Go(func() { tellReader(ctx, log, l.Reader) })
+	beside.Go(func() { tellReader(ctx, log, l.Reader, l.ReaderTrouble) })
 	runErr := l.Run(ctx, func() {
 		log.Info().Str("version", version).Str("merchant", cfg.Merchant).Str("terminal", cfg.Terminal).
 			Str("reader", cfg.Reader.Kind).Str("socket", cfg.Till.Socket).Msg("ready")
@@ -99,7 +99,7 @@ const readerLook = 250 * time.Millisecond
 
 // tellReader tells the log when phones can no longer be tapped, and when they
 // can again. A missing reader is waited for: it may be plugged in at any time.
-func tellReader(ctx context.Context, log zerolog.Logger, look func() (string, reader.State)) {
+func tellReader(ctx context.Context, log zerolog.Logger, look func() (string, reader.State), why func() string) {
 	told := reader.Starting
 	for {
 		name, now := look()
@@ -109,7 +109,7 @@ func tellReader(ctx context.Context, log zerolog.Logger, look func() (string, re
 			log.Info().Str("reader", name).Msg("reader is ready")
 			told = now
 		case now != reader.Closed:
-			log.Warn().Str("reader", name).Str("text", now.String()).Msg("reader cannot be used; payments are refused until it can")
+			log.Warn().Str("reader", name).Str("text", why()).Msg("reader cannot be used; payments are refused until it can")
 			told = now
 		}
 		select {
