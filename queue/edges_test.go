@@ -1,10 +1,14 @@
 package queue
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -101,6 +105,50 @@ func TestRewrapOfADamagedCopy(t *testing.T) {
 				t.Fatalf("page %d, seed %d: neither key opens the journal any more: %v", rotten, seed, err)
 			}
 		}
+	}
+}
+
+// The store knows a bound of what Badger has written into its log, whatever a batch
+// holds, and gives room up to it and not over it; what it gives is never over a byte
+// of Badger's.
+func TestRoomInTheLog(t *testing.T) {
+	dir := filepath.Join(quickDir(t), "journal")
+	s := open(t, dir)
+	log := s.cells.(*badgerCells).log
+	random := rand.New(rand.NewPCG(1, 1))
+	turns, number := 0, log.number
+	for i := range 900 {
+		var records []Record
+		for j := range 1 + random.IntN(8) {
+			records = append(records, Record{"k", strings.Repeat("x", 1+random.IntN(200)) + fmt.Sprint(i, j), make([]byte, random.IntN(8<<10))})
+		}
+		commit(t, s, Commit{Records: records})
+		if i%3 == 0 {
+			for j := range records {
+				records[j].Value = nil
+			}
+			commit(t, s, Commit{Records: records})
+		}
+		if log.number != number {
+			turns, number = turns+1, log.number
+		}
+		if i%50 > 0 && log.used > 1<<20 {
+			continue
+		}
+		b, err := os.ReadFile(logPath(filepath.Join(dir, databaseName), log.number))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if end := int64(len(bytes.TrimRight(b, "\x00"))); end > log.used || log.used > end+end/2+4096 || log.zeroed > 0 && log.zeroed < log.used && log.used < log.size {
+			t.Fatalf("commit %d: the log ends at %d, its bound is %d, there is room up to %d", i, end, log.used, log.zeroed)
+		}
+	}
+	if turns == 0 {
+		t.Error("the log has not turned")
+	}
+	verify(t, s)
+	if log.used, log.zeroed = logHead, 0; log.ahead(nil) == nil {
+		t.Error("room was given over what Badger has written")
 	}
 }
 

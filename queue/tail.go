@@ -3,6 +3,7 @@ package queue
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -53,6 +54,9 @@ func (t *tail) ahead(batch []cell) error {
 	}
 	from := t.used
 	t.used += t.last
+	if err := t.unused(from); err != nil {
+		return err
+	}
 	if t.zeros == nil {
 		t.zeros = make([]byte, aheadBytes)
 	}
@@ -62,6 +66,18 @@ func (t *tail) ahead(batch []cell) error {
 			return fmt.Errorf("give room to the database's log: %w", err)
 		}
 		from, t.zeroed = to, to
+	}
+	return nil
+}
+
+// unused makes sure that Badger has written nothing from here on: zeros over
+// what it has would be the end of acknowledged payments.
+func (t *tail) unused(from int64) error {
+	var next [64]byte
+	if n, err := t.file.ReadAt(next[:], from); err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("look at the database's log: %w", err)
+	} else if next != [len(next)]byte{} {
+		return fmt.Errorf("the database's log is longer than its batches (%d bytes read at %d)", n, from)
 	}
 	return nil
 }
@@ -105,7 +121,6 @@ func openTail(dir string) (*tail, error) {
 		return nil, errors.New("the database has no log")
 	}
 	t := &tail{dir: dir, number: logs[len(logs)-1]}
-	var first [64]byte
 	f, err := os.OpenFile(logPath(dir, t.number), os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
@@ -114,8 +129,8 @@ func openTail(dir string) (*tail, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	// Badger has just made it. If it did not, nothing is known of where it ends.
-	if n, err := f.ReadAt(first[:], logHead); err != nil || first != [len(first)]byte{} {
-		return nil, errors.Join(fmt.Errorf("the database's newest log is not new (%d bytes read)", n), err, f.Close())
+	if err := t.unused(logHead); err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
 	return t, nil
 }
