@@ -111,6 +111,9 @@ var rooms = []room{
 	{path: "lane", third: []string{zerolog, xsys},
 		ours: []string{"emv/...", "firmware-config/...", "queue/...", "reader/...", "terminal/...", "uplink/...", "wallet/...", "diagnose/..."},
 		why:  "joins the rooms by adapters; knows neither programs nor the till"},
+	{path: "lane/endtoend", third: []string{paho, zerolog},
+		ours: []string{"lane/...", "queue", "uplink/...", "wallet/...", "terminal"},
+		why:  "tests and benchmarks of a whole lane and a whole wallet, the library's bare round trip beside"},
 	{path: "diagnose", later: true, why: "declares what it needs as small interfaces"},
 
 	{path: "firmware-config", alone: true, why: "embeds the data a fleet ships and does nothing else"},

@@ -31,7 +31,6 @@ type load struct {
 	ledger   *ledger.Ledger
 	keys     *backend.Keys
 	terminal *wire.Terminal
-	verifier *backend.Verifier
 	now      time.Time
 }
 
@@ -55,8 +54,6 @@ func newLoad(b *testing.B, dir string) *load {
 	l.keys, err = backend.NewKeys(issuer, rand.Reader)
 	good(err)
 	good(backend.SaveKeys(filepath.Join(dir, "keys.json"), l.keys))
-	l.verifier, err = issuer.Verifier()
-	good(err)
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	good(err)
 	good(backend.EnrolTerminal(b.Context(), l.ledger, backend.Enrolment{Address: loadAddress, MerchantName: "Tea House",
@@ -68,16 +65,6 @@ func newLoad(b *testing.B, dir string) *load {
 	good(err)
 	good(backend.OpenPayer(b.Context(), l.ledger, "payer:rich", "Rich", "CNY", 1_000_000_000, l.now))
 	return l
-}
-
-// service is the wallet's backend on the load's ledger.
-func (l *load) service() *backend.Service {
-	l.b.Helper()
-	s, err := backend.NewService(backend.Config{Ledger: l.ledger, Verifier: l.verifier, Signing: l.keys.Signing, Decryption: l.keys.Decryption})
-	if err != nil {
-		l.b.Fatal(err)
-	}
-	return s
 }
 
 // customer is a new phone with a card and an allowance.
