@@ -117,10 +117,10 @@ func TestRoomInTheLog(t *testing.T) {
 	log := s.cells.(*badgerCells).log
 	random := rand.New(rand.NewPCG(1, 1))
 	turns, number := 0, log.number
-	for i := range 900 {
+	for i := range 350 {
 		var records []Record
 		for j := range 1 + random.IntN(8) {
-			records = append(records, Record{"k", strings.Repeat("x", 1+random.IntN(200)) + fmt.Sprint(i, j), make([]byte, random.IntN(8<<10))})
+			records = append(records, Record{"k", strings.Repeat("x", 1+random.IntN(200)) + fmt.Sprint(i, j), make([]byte, random.IntN(20<<10))})
 		}
 		commit(t, s, Commit{Records: records})
 		if i%3 == 0 {
