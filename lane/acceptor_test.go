@@ -133,7 +133,7 @@ func settled(p terminal.Payment) bool {
 
 func (c *counter) follow(id terminal.ID) terminal.Payment {
 	c.t.Helper()
-	for end := time.Now().Add(10 * time.Second); ; {
+	for end := time.Now().Add(20 * time.Second); ; {
 		p, err := c.life.Payment(id)
 		if err != nil {
 			c.t.Fatal(err)
