@@ -27,7 +27,7 @@ func TestPowerCut(t *testing.T) {
 	base := t.TempDir()
 	disk := filepath.Join(base, "disk.img")
 	makeImage(t, disk, 1<<30)
-	cuts := scaled(20)
+	cuts := scaled(8) // TestPowerLoss does more of them, in less time
 	random := rand.New(rand.NewPCG(*crashSeed, 2))
 	acked := make(map[uint64]string)
 	for cut := range cuts {

@@ -197,7 +197,12 @@ func cutAndDrain(t *testing.T, p parties, relay *uplinktest.Relay, d *desk) {
 	}
 	var mu sync.Mutex
 	var odd []uplink.Status
-	start(t, uplink.Config{Broker: relay.URL(), Terminal: p.terminal, Changed: func(s uplink.Status) {
+	// The cuts end connections, and nothing else may: a machine so busy that pings
+	// are late would send everything again and again.
+	timing := quick()
+	timing.KeepAlive, timing.PingTimeout, timing.Write, timing.Ack = 5*time.Second, 20*time.Second, 20*time.Second, time.Minute
+	timing.ResendFirst, timing.ResendMax = 5*time.Second, time.Minute
+	start(t, uplink.Config{Broker: relay.URL(), Terminal: p.terminal, Timing: timing, Changed: func(s uplink.Status) {
 		mu.Lock()
 		defer mu.Unlock()
 		if s.Problem != uplink.None && s.Problem != uplink.Lost && s.Problem != uplink.Stopped {

@@ -104,6 +104,14 @@ type cues struct {
 	sending sync.WaitGroup
 }
 
+// end returns when nothing is sent any more. The reader is closed already.
+func (c *cues) end() {
+	c.mu.Lock() // a show that began before the reader was closed has started its goroutine now
+	c.next = nil
+	c.mu.Unlock()
+	c.sending.Wait()
+}
+
 // Signal implements reader.Signaller. The last cue wins.
 func (r *Reader) Signal(c reader.Cue) {
 	r.cues.mu.Lock()
@@ -115,12 +123,9 @@ func (r *Reader) Signal(c reader.Cue) {
 // show sends the cue that waits, in a goroutine of its own, unless a phone is activated: a light between two commands
 // would be in the measured time of the second.
 func (r *Reader) show() {
-	if r.stopped(context.Background()) != nil {
-		return
-	}
 	r.cues.mu.Lock()
 	defer r.cues.mu.Unlock()
-	if r.cues.next == nil || r.cues.running || r.inUse() {
+	if r.cues.next == nil || r.cues.running || r.inUse() || r.stopped(context.Background()) != nil {
 		return
 	}
 	r.cues.running = true

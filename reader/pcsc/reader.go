@@ -104,7 +104,7 @@ func (r *Reader) Close() error {
 		close(r.closed)
 	}
 	r.mu.Unlock()
-	r.cues.sending.Wait() // it ends with r.closed
+	r.cues.end()
 	if h == nil {
 		return nil
 	}
@@ -137,27 +137,36 @@ func (r *Reader) Await(ctx context.Context) (reader.Card, error) {
 			seen = time.Now().Add(dark)
 		}
 		if found && dark <= 0 && (sl.phase == present || sl.doubtful) {
-			proven, wait := r.s.proven(sl)
-			c, err := (*card)(nil), errUnproven
-			if wait == 0 {
-				c, err = r.take(ctx, sl)
-			}
-			switch {
-			case err == nil && proven:
+			c, wait := r.attempt(ctx, sl)
+			if c != nil {
 				c.seen = seen
 				return c, nil
-			case err == nil:
-				r.s.found(sl)
-				_ = c.Release(0)
-			case wait == 0:
-				r.s.refresh()
 			}
-			pause = max(retryPause, wait)
+			pause = wait
 		}
 		if r.sleep(ctx, changed, pause) {
 			seen = time.Now()
 		}
 	}
+}
+
+// attempt takes the card in a slot, or says when to look again. A card that pcscd may not have seen is let go.
+func (r *Reader) attempt(ctx context.Context, sl slot) (*card, time.Duration) {
+	proven, wait := r.s.proven(sl)
+	if wait > 0 {
+		return nil, wait
+	}
+	c, err := r.take(ctx, sl)
+	switch {
+	case err == nil && proven:
+		return c, 0
+	case err == nil:
+		r.s.found(sl)
+		_ = c.Release(0)
+	default:
+		r.s.refresh()
+	}
+	return nil, retryPause
 }
 
 func (r *Reader) begin() error {
@@ -246,8 +255,6 @@ func (r *Reader) take(ctx context.Context, sl slot) (*card, error) {
 	r.card = &card{r: r, h: h}
 	return r.card, nil
 }
-
-var errUnproven = errors.New("pcscd may not have seen the card yet")
 
 var errOverdue = errors.New("too many calls to the reader have not returned")
 
