@@ -68,7 +68,7 @@ func LoadHotlist(fsys fs.FS) (*Hotlist, error) {
 	var crl crlFile
 	if c.read(fsys, maxHotlistBytes, &crl) {
 		c.head(crl.Schema, crl.Version, crl.IssuedAt)
-		h.CRLVersion, h.CRLIssued = crl.Version, crl.IssuedAt
+		h.CRLVersion, h.CRLIssued = begun(crl.Version, len(crl.Entries)), crl.IssuedAt
 		for i, line := range crl.Entries {
 			h.revoked[c.revocation(fmt.Sprintf("entries[%d].", i), line)] = true
 		}
@@ -77,7 +77,7 @@ func LoadHotlist(fsys fs.FS) (*Hotlist, error) {
 	var exceptions exceptionsFile
 	if e.read(fsys, maxHotlistBytes, &exceptions) {
 		e.head(exceptions.Schema, exceptions.Version, exceptions.IssuedAt)
-		h.ExceptionsVersion, h.ExceptionsIssued = exceptions.Version, exceptions.IssuedAt
+		h.ExceptionsVersion, h.ExceptionsIssued = begun(exceptions.Version, len(exceptions.Entries)), exceptions.IssuedAt
 		for i, line := range exceptions.Entries {
 			var device [8]byte
 			copy(device[:], e.bytes(fmt.Sprintf("entries[%d].device", i), line.Device, 8, 8))
