@@ -14,13 +14,13 @@ type Clock interface {
 }
 
 // moment is what a tap takes from the world, once for each activation.
-func (t *Terminal) moment(p *Payment) emv.Moment {
+func (t *Terminal) moment(lists Trust) emv.Moment {
 	now := time.Now()
 	_, connected := t.wallet.Link()
 	return emv.Moment{
 		Local:        now.In(t.cfg.Zone),
 		ClockTrusted: t.clock.Trusted(now),
-		CRLAgeDays:   t.trust.CRLAgeDays(now),
+		CRLAgeDays:   lists.CRLAgeDays(now),
 		Connected:    connected,
 	}
 }

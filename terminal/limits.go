@@ -121,9 +121,9 @@ func seenRecord(s *emv.Seen) Record {
 	return Record{kindSeen, deviceKey(s.Device), mustJSON(spending{s.ATC, s.Epoch, s.Index, s.Spent})}
 }
 
-func (t *Terminal) lookups() emv.Lookups {
+func (t *Terminal) lookups(lists Trust) emv.Lookups {
 	return emv.Lookups{
-		Revocations: t.trust, Exceptions: t.trust,
+		Revocations: lists, Exceptions: lists,
 		History: history{t}, Exposure: exposure{t},
 	}
 }

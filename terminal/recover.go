@@ -92,7 +92,7 @@ func (t *Terminal) abandoned(p *Payment) []emv.Unanswered {
 	if err != nil {
 		return nil
 	}
-	attempt, early, err := emv.Resume(t.cfg.Kernel, t.sale(p), t.lookups(), pending)
+	attempt, early, err := emv.Resume(t.cfg.Kernel, t.sale(p), t.lookups(t.lists()), pending)
 	if err != nil || early != nil {
 		return nil
 	}

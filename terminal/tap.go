@@ -62,6 +62,7 @@ type visit struct {
 	t       *Terminal
 	p       Payment
 	ctx     context.Context
+	lists   Trust // of its beginning
 	attempt *emv.Attempt
 	pending bool         // on disk: the phone may have been asked to pay
 	asked   int          // how many pending records this sale has stored
@@ -79,7 +80,8 @@ func (v *visit) taps() (out emv.Outcome, err error) {
 	if v.sale != nil {
 		sale = *v.sale
 	}
-	attempt, early := emv.Begin(v.t.cfg.Kernel, sale, v.t.lookups())
+	v.lists = v.t.lists()
+	attempt, early := emv.Begin(v.t.cfg.Kernel, sale, v.t.lookups(v.lists))
 	if early != nil {
 		return *early, nil
 	}
@@ -149,7 +151,7 @@ func (v *visit) gaveUp(cause error) emv.Outcome {
 // tap runs one activation of the field.
 func (v *visit) tap(phone Phone) (emv.Outcome, error) {
 	v.t.setHint(v.p.ID, HintHoldStill)
-	x := v.attempt.Activate(v.t.moment(&v.p), v.t.random)
+	x := v.attempt.Activate(v.t.moment(v.lists), v.t.random)
 	x.UseKey(v.key)
 	step := x.Start()
 	for step.Outcome == nil {

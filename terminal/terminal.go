@@ -51,6 +51,21 @@ type Trust interface {
 	CRLAgeDays(now time.Time) int
 }
 
+// Changing is a Trust whose lists change while the terminal runs. A payment keeps
+// those of its beginning until its end.
+type Changing interface {
+	Trust
+	Now() Trust
+}
+
+// lists are what a payment that begins now asks.
+func (t *Terminal) lists() Trust {
+	if c, ok := t.trust.(Changing); ok {
+		return c.Now()
+	}
+	return t.trust
+}
+
 // Terminal runs payments. Make one with New, let it Recover, then Run it.
 type Terminal struct {
 	cfg      Config
