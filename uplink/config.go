@@ -44,6 +44,9 @@ type Config struct {
 	// message.
 	Version string
 	Waiting func() int64
+	// Applied is what the terminal holds of what the wallet sends unasked; nil says
+	// nothing, and the wallet sends none.
+	Applied func() *wire.Applied
 	// Heads is what an echo tells of the journal, as an anchor; nil: nothing.
 	Heads func() wire.Heads
 	// Session is the number before the first connection's. It must rise over
@@ -179,6 +182,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.Waiting == nil {
 		c.Waiting = func() int64 { return 0 }
+	}
+	if c.Applied == nil {
+		c.Applied = func() *wire.Applied { return nil }
 	}
 	if c.Now == nil {
 		c.Now = time.Now

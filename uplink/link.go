@@ -53,6 +53,7 @@ type Link struct {
 	hurry    chan struct{}         // closed and replaced by SyncNow
 	handlers chan struct{}         // as many as run at a time for batches
 	quiet    chan struct{}         // holds one signal: the wallet missed a deadline
+	tell     chan struct{}         // holds one signal: the state is to be told now
 }
 
 // question is a message that the wallet may answer.
@@ -82,6 +83,7 @@ func New(cfg Config) (*Link, error) {
 		hurry:    make(chan struct{}),
 		handlers: make(chan struct{}, cfg.Handlers),
 		quiet:    make(chan struct{}, 1),
+		tell:     make(chan struct{}, 1),
 	}
 	l.next = l.random.IntN(len(b)) // so that a fleet spreads over a cluster
 	if b[0].tls && cfg.TLS == nil {
@@ -246,6 +248,15 @@ func (l *Link) MissedDeadline() {
 	select {
 	case l.quiet <- struct{}{}:
 	default: // it is known already
+	}
+}
+
+// TellState publishes the state soon, and not with the next heartbeat only. It waits
+// for nothing; while the link is down, the next birth tells.
+func (l *Link) TellState() {
+	select {
+	case l.tell <- struct{}{}:
+	default: // it is going to be told
 	}
 }
 

@@ -28,6 +28,8 @@ func (s *session) serve(ctx context.Context) error {
 			echo.Reset(s.link.jitter(rhythm.next(s.link.Connected())))
 		case <-state.C:
 			err = s.publishState(ctx, true)
+		case <-s.link.tell:
+			err = s.publishState(ctx, true)
 		case <-renewal.ticker.C:
 			if renewal.due(time.Now()) {
 				s.saidGoodbye = true // DISCONNECT, no will: we are back at once
@@ -107,7 +109,7 @@ func (s *session) state(online bool) ([]byte, error) {
 	cfg := &s.link.cfg
 	jws, err := cfg.Terminal.Seal(s.link.header(), wire.State{
 		Online: online, Session: s.number, Since: wire.At(s.since),
-		Version: cfg.Version, Waiting: cfg.Waiting(),
+		Version: cfg.Version, Waiting: cfg.Waiting(), Applied: cfg.Applied(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("seal state: %w", err)
