@@ -10,7 +10,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"tapkeeper/emv"
 	"tapkeeper/terminal"
 )
 
@@ -33,10 +32,8 @@ func refundOf(p *terminal.Payment, r *terminal.Refund) Refund {
 		ID: r.ID.String(), PaymentID: p.ID.String(), AmountMinor: r.AmountMinor, Currency: p.Currency, State: string(r.State),
 		Reversal: r.Reversal, Manager: r.Manager, CreatedAt: r.At, BusinessDay: r.BusinessDay,
 	}
-	if r.Reason != emv.ReasonOK {
-		why := terminal.Payment{Reason: r.Reason}
-		out.Reason = reasonOf(&why)
-	}
+	why := terminal.Payment{Reason: r.Reason}
+	out.Reason = reasonOf(&why)
 	return out
 }
 
