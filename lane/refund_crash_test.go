@@ -44,11 +44,14 @@ func TestCrashDuringRefund(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				s.network(true)
-				s.connected()
-				if killed && s.giveBack(order, c.minor, "") {
+				if c.online {
+					s.connected()
+				}
+				if killed && s.giveBack(order, c.minor, "") { // before the advice can leave
 					t.Fatal("killed a second time")
 				}
+				s.network(true)
+				s.connected()
 				p := s.settle(order)[0]
 				for p.RefundedMinor() != 100-c.taken && !t.Failed() {
 					if _, err := s.until("the refund is made", func(a answer) bool { return a.Waiting == 0 }); err != nil {
