@@ -21,6 +21,9 @@ const (
 	uploadPath = "/tapkeeper/app/v1/uploads"
 	// appTime bounds a request of a phone and its answer.
 	appTime = 30 * time.Second
+	// appGoodbye bounds the end: what is being answered is answered, with the half
+	// second that the library gives a client whose upload was too long.
+	appGoodbye = 5 * time.Second
 )
 
 func newApp(s *shared) *cobra.Command {
@@ -81,17 +84,20 @@ func serveApp(ctx context.Context, l net.Listener, a *backend.App) error {
 		}
 	})
 	server := &http.Server{Handler: mux, ReadTimeout: appTime, WriteTimeout: appTime, IdleTimeout: appTime, MaxHeaderBytes: 16 << 10}
+	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		ending, cancel := context.WithTimeout(context.Background(), goodbyeTime)
+		defer close(ended)
+		ending, cancel := context.WithTimeout(context.Background(), appGoodbye)
 		defer cancel()
 		if server.Shutdown(ending) != nil {
 			_ = server.Close()
 		}
 	})
-	defer stop()
 	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		stop()
 		return err
 	}
+	<-ended // Serve does not wait for those who are being answered
 	return nil
 }
 
