@@ -31,6 +31,7 @@ type Lane struct {
 	link     *uplink.Link
 	terminal *terminal.Terminal
 	clock    *clock
+	hotlist  *hotlist
 	handling handling
 	closing  []func() error // in the order of opening
 
@@ -86,6 +87,14 @@ func (l *Lane) Close() error {
 func (l *Lane) handle(ctx context.Context, m *wire.Message) error {
 	if m.Kind == wire.KindEchoAnswer { // alone is fresh: a receipt may be of days ago
 		l.sawWallet(ctx, m.Time)
+	}
+	switch m.Kind {
+	case wire.KindHotlist:
+		l.hotlist.take(ctx, m)
+		return nil
+	case wire.KindConfig, wire.KindCommand:
+		l.hotlist.ignore(m.Kind)
+		return nil
 	}
 	if err := l.terminal.Receive(ctx, m); err != nil {
 		l.log.Error().Err(err).Str("kind", string(m.Kind)).Msg("a message of the wallet could not be kept")

@@ -86,6 +86,9 @@ func open(cfg Config, version string, log zerolog.Logger, s seams) (l *Lane, err
 	if err := l.openReader(data.bundle.Models()); err != nil {
 		return nil, err
 	}
+	if l.hotlist, err = openHotlist(l.store, l.clock, data, log); err != nil {
+		return nil, err
+	}
 	if err := l.openLink(keys.wire, l.handling.watch(s.receive(l.handle))); err != nil {
 		return nil, err
 	}
@@ -96,7 +99,7 @@ func open(cfg Config, version string, log zerolog.Logger, s seams) (l *Lane, err
 	l.terminal, err = terminal.New(terminalConfig, s.parts(terminal.Parts{
 		Acceptor: l.acceptor,
 		Journal:  journal{l.store, l.clock}, Field: field{l.reader, cfg.Reader.Name == ""}, Wallet: wallet{l.link, &l.handling}, Keys: keys.wire,
-		Trust: trust{data.hotlist}, Clock: l.clock, Chain: journal{l.store, l.clock}, Random: rand.Reader,
+		Trust: changingTrust{l.hotlist}, Clock: l.clock, Chain: journal{l.store, l.clock}, Random: rand.Reader,
 	}))
 	return l, err
 }
@@ -222,9 +225,13 @@ func (l *Lane) openLink(keys *wire.Terminal, handle receiver) error {
 	l.link, err = uplink.New(uplink.Config{
 		Broker: l.cfg.Wallet.Broker, ClientID: l.cfg.Wallet.ClientID, Terminal: keys, Credentials: credentials(l.cfg.Wallet), Files: files,
 		Handle: handle, Handlers: handlers, Changed: l.linkChanged, Version: l.version,
+		Applied: l.hotlist.applied,
 		Waiting: func() int64 { waiting, _ := l.store.Depth(); return int64(waiting) },
 		Heads:   func() wire.Heads { return l.terminal.Heads() }, // asked once the link runs
 	})
+	if err == nil {
+		l.hotlist.told = l.link.TellState
+	}
 	return err
 }
 

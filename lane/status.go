@@ -24,6 +24,18 @@ type Status struct {
 	Waiting, Parked             int
 	Disk                        queue.Disk
 	DiskTrouble                 string // the disk does not tell
+	Hotlist                     HotlistStatus
+}
+
+// HotlistStatus is what is in force of both lists, from files or from the wallet.
+type HotlistStatus struct {
+	CRLVersion, ExceptionsVersion int64 // 0: none was issued yet
+	CRLIssued, ExceptionsIssued   time.Time
+	Revoked, Blocked              int
+	// Refused counts the wallet's orders that were not taken, by a closed list of
+	// names; LastRefused says which the last was, and why.
+	Refused     map[string]int64
+	LastRefused string
 }
 
 // Exposure is what is accepted offline and without the wallet's receipt.
@@ -49,6 +61,7 @@ func (l *Lane) Status() (Status, error) {
 	}
 	_, s.ReaderState = l.Reader()
 	s.ClockTrusted, s.ClockWhy = l.clock.judge(now)
+	s.Hotlist = l.hotlist.status()
 	s.Waiting, s.Parked = l.store.Depth()
 	if s.Disk, err = l.store.Disk(); err != nil {
 		s.DiskTrouble = err.Error()

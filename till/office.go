@@ -21,6 +21,7 @@ type Status struct {
 	Wallet   WalletStatus   `json:"wallet"`
 	Clock    ClockStatus    `json:"clock"`
 	Exposure ExposureStatus `json:"exposure"`
+	Hotlist  HotlistStatus  `json:"hotlist"`
 	Disk     DiskStatus     `json:"disk"`
 	Waiting  int            `json:"waiting" doc:"messages without the wallet's receipt"`
 	Parked   int            `json:"parked" doc:"messages that wait for a person"`
@@ -54,6 +55,23 @@ type DiskStatus struct {
 	Need    uint64 `json:"need_bytes" doc:"below this nothing new is taken"`
 	Full    bool   `json:"full" doc:"payments are refused before the phone is read (storage_failed)"`
 	Trouble string `json:"trouble,omitempty"`
+}
+
+// HotlistStatus is what is in force of the lists of revoked certificates and of
+// blocked devices.
+type HotlistStatus struct {
+	Revocations   ListStatus       `json:"revocations"`
+	Exceptions    ListStatus       `json:"exceptions"`
+	OrdersRefused map[string]int64 `json:"orders_refused,omitempty" doc:"what the wallet sent unasked and this terminal did not take, by its fault"`
+	LastRefused   string           `json:"last_refused,omitempty"`
+}
+
+// ListStatus is one list.
+type ListStatus struct {
+	Version  int64     `json:"version" doc:"0: none was issued yet"`
+	IssuedAt time.Time `json:"issued_at"`
+	AgeDays  int       `json:"age_days"`
+	Entries  int       `json:"entries"`
 }
 
 // ExposureStatus is what is accepted offline and without a receipt.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"tapkeeper/lane"
 	"tapkeeper/terminal"
@@ -29,6 +30,7 @@ func (o office) Status(context.Context) (till.Status, error) {
 			Payments: s.Exposure.Payments, MaxPayments: s.MaxExposure.Payments,
 			SumMinor: s.Exposure.SumMinor, MaxSumMinor: s.MaxExposure.SumMinor, Currency: s.Currency,
 		},
+		Hotlist: hotlistOf(s.Hotlist, time.Now()),
 		Waiting: s.Waiting, Parked: s.Parked,
 	}
 	out.Disk = till.DiskStatus{Free: s.Disk.Free, Need: s.Disk.Need, Full: s.Disk.Full, Trouble: s.DiskTrouble}
@@ -36,6 +38,17 @@ func (o office) Status(context.Context) (till.Status, error) {
 		out.Reader.Trouble = o.lane.ReaderTrouble()
 	}
 	return out, nil
+}
+
+func hotlistOf(h lane.HotlistStatus, now time.Time) till.HotlistStatus {
+	list := func(version int64, issued time.Time, entries int) till.ListStatus {
+		return till.ListStatus{Version: version, IssuedAt: issued, AgeDays: max(0, int(now.Sub(issued)/(24*time.Hour))), Entries: entries}
+	}
+	return till.HotlistStatus{
+		Revocations:   list(h.CRLVersion, h.CRLIssued, h.Revoked),
+		Exceptions:    list(h.ExceptionsVersion, h.ExceptionsIssued, h.Blocked),
+		OrdersRefused: h.Refused, LastRefused: h.LastRefused,
+	}
 }
 
 func (o office) Reconcile(ctx context.Context, day string) ([]terminal.Reconciliation, error) {

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -117,10 +120,28 @@ func printStatus(w io.Writer, s till.Status) error {
 		[]any{"wallet", word(s.Wallet.Connected, "connected", word(s.Wallet.Up, "link up, wallet not heard", s.Wallet.Trouble)) + " (" + s.Wallet.Broker + ")"},
 		[]any{"clock", word(s.Clock.Trusted, "trusted: ", "not trusted: ") + s.Clock.Why},
 		[]any{"disk", diskWords(s.Disk)},
+		[]any{"hotlist", "revoked " + listWords(s.Hotlist.Revocations) + "; blocked " + listWords(s.Hotlist.Exceptions)},
+		[]any{"orders", orderWords(s.Hotlist)},
 		[]any{"outbox", fmt.Sprintf("%d waiting, %d parked", s.Waiting, s.Parked)},
 		[]any{"offline", fmt.Sprintf("%d of %d payments, %s of %s", s.Exposure.Payments, s.Exposure.MaxPayments,
 			formatMoney(s.Exposure.SumMinor, s.Exposure.Currency), formatMoney(s.Exposure.MaxSumMinor, s.Exposure.Currency))},
 	)
+}
+
+func listWords(l till.ListStatus) string {
+	return fmt.Sprintf("version %d of %d days, %d entries", l.Version, l.AgeDays, l.Entries)
+}
+
+// orderWords are what the wallet sent unasked and was not taken.
+func orderWords(h till.HotlistStatus) string {
+	if len(h.OrdersRefused) == 0 {
+		return "none refused"
+	}
+	var words []string
+	for _, fault := range slices.Sorted(maps.Keys(h.OrdersRefused)) {
+		words = append(words, fmt.Sprintf("%d %s", h.OrdersRefused[fault], fault))
+	}
+	return "not taken: " + strings.Join(words, ", ") + " (last: " + h.LastRefused + ")"
 }
 
 // diskWords are the room of the journal in MiB.
