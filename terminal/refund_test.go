@@ -1,6 +1,7 @@
 package terminal_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"sync"
@@ -140,6 +141,9 @@ func TestRefundUnsent(t *testing.T) {
 	if d.RecordKind != 4 || len(d.Record.Bytes()) != len(advice.Data.(wire.Advice).Record.Bytes()) {
 		t.Errorf("the reversal carries kind %02X", d.RecordKind)
 	}
+	if !bytes.Contains(d.Record.Bytes(), []byte{0xDF, 0x8B, 0x31, 0x01, 0x04}) {
+		t.Errorf("the record itself is %X", d.Record.Bytes())
+	}
 	if held := s.journal.Counts(); len(held) != 0 {
 		t.Errorf("exposure %v", held)
 	}
@@ -148,7 +152,9 @@ func TestRefundUnsent(t *testing.T) {
 	}
 	// The advice was on its way after all: a fact, and the reversal answers it.
 	s.deliver(receipt(advice, p.ID, wire.Accepted, wire.StateTaken, 0, p.AmountMinor))
-	s.is(p.ID, terminal.Stored, terminal.Queued)
+	if p := s.is(p.ID, terminal.Stored, terminal.Queued); p.WalletRef == "" {
+		t.Error("the late receipt is not kept as a fact")
+	}
 	s.deliver(receipt(m, p.ID, wire.Accepted, wire.StateReversed, 0, p.AmountMinor))
 	p = s.is(p.ID, terminal.Stored, terminal.Reversed)
 	if p.End() != terminal.NotPaid || s.box() != "[]" {
