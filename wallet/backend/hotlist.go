@@ -8,6 +8,36 @@ import (
 	"tapkeeper/wallet/ledger"
 )
 
+// maxWarned bounds the terminals that are told of a blocked device at once: a
+// signature and a publication for each, before the answer that waits behind them. The
+// others hear of it with their next state.
+const maxWarned = 200
+
+// warn tells terminals of a device that was blocked just now. Those that have the
+// version before take it; to the others their state brings what they lack, and so it
+// does where this fails: the ledger has it.
+func (s *Service) warn(ctx context.Context, c ledger.Change) []Publication {
+	var terminals []ledger.Terminal
+	err := s.ledger.View(ctx, func(tx *ledger.Tx) (err error) {
+		terminals, err = tx.Terminals(maxWarned)
+		return err
+	})
+	if err != nil {
+		return nil
+	}
+	var out []Publication
+	for _, t := range terminals {
+		to := wire.Address{Merchant: t.Merchant, Terminal: t.Terminal}
+		list := wire.Hotlist{Exceptions: exceptions(c.Version-1, []ledger.Change{c}, wire.At(s.now()))}
+		sealed, err := s.wire.Seal(to, wire.Header{ID: s.newID(), Time: s.now()}, list)
+		if err != nil {
+			return out
+		}
+		out = append(out, Publication{to.DownTopic(wire.KindHotlist), sealed})
+	}
+	return out
+}
+
 // state answers a terminal that is behind with the changes of the list of blocked
 // devices, a message at a time: its next state asks for the rest. So a terminal
 // knows of a blocked device within a heartbeat, and nobody has to remember whom

@@ -121,6 +121,13 @@ func (x *Examined) caught(tx *ledger.Tx, v Verdict, rule string, first [32]byte)
 	if err := tx.SetDeviceStatus(device, ledger.DeviceBlocked); err != nil {
 		return Verdict{}, fmt.Errorf("block device: %w", err)
 	}
+	last, err := tx.LastException()
+	if err != nil {
+		return Verdict{}, fmt.Errorf("find the change of the list: %w", err)
+	}
+	if last.Blocked && last.Device == device {
+		x.blocked = &last
+	}
 	if err := x.keep(tx); err != nil {
 		return Verdict{}, err
 	}

@@ -29,6 +29,11 @@ func doubleSpend(s *shop) {
 		if r := s.deliverTap(byte(n+1), 500, c.record); r.Reason != c.want {
 			s.Errorf("tap %d: %v, want %v", n+1, r.Reason, c.want)
 		}
+		if want := n == 1; (len(s.warned) == 1) != want {
+			s.Errorf("tap %d: %d terminals are warned at once", n+1, len(s.warned))
+		} else if want {
+			s.warnedOf([8]byte(s.profile.DeviceID))
+		}
 	}
 	proofs := s.proofs()
 	if len(proofs) != 1 || proofs[0].Rule != RuleCounter || !bytes.Equal(proofs[0].First, first) || !bytes.Equal(proofs[0].Second, second) {
@@ -59,6 +64,18 @@ func doubleSpend(s *shop) {
 		s.Errorf("reversal: %v, alice has %d", r.State, s.balance("alice"))
 	}
 	s.hearsOfIt()
+}
+
+// warnedOf holds that the last message's answer came with the blocked device for the
+// terminal that has no list yet.
+func (s *shop) warnedOf(device [8]byte) {
+	s.Helper()
+	m, err := s.terminal.Open(s.warned[0].Topic, s.warned[0].Payload)
+	s.must(err)
+	e := m.Data.(wire.Hotlist).Exceptions
+	if e == nil || e.Version != 1 || e.Base != 0 || len(e.Added) != 1 || e.Added[0] != lowerHex(device[:]) {
+		s.Errorf("the terminals are warned of %+v", e)
+	}
 }
 
 // hearsOfIt plays a terminal's states until it has the whole list.

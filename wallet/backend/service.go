@@ -144,11 +144,17 @@ func (s *Service) money(ctx context.Context, m *wire.Message, p wire.Payment, re
 	}
 	var out []Publication
 	err = s.ledger.UpdateKeys(ctx, keys, func(tx *ledger.Tx) (err error) {
+		if examined != nil {
+			examined.blocked = nil // of an earlier run of this
+		}
 		out, err = s.once(tx, m, c, examined, now)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%s %s of %s: %w", m.Kind, m.ID, m.Terminal, err)
+	}
+	if examined != nil && examined.blocked != nil {
+		out = append(out, s.warn(ctx, *examined.blocked)...)
 	}
 	return out, nil
 }

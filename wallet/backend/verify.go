@@ -72,8 +72,9 @@ type Examined struct {
 	deviceCert  cert.Device
 	hash        [32]byte // evidence hash, scheme 7.6
 	grantsKey   channel.VerifyKey
-	cryptograms bool // step 7, but for the registered kind
-	granted     bool // the grant's part of step 9
+	cryptograms bool           // step 7, but for the registered kind
+	granted     bool           // the grant's part of step 9
+	blocked     *ledger.Change // of the device, when this record had it blocked
 }
 
 // Examine runs steps 1 to 5 of scheme 9.4. The uploader is nil when only the

@@ -93,3 +93,14 @@ func (tx *Tx) Exceptions(after uint64, limit int) ([]Change, error) {
 	}, `SELECT version, device, blocked FROM exceptions WHERE version > $1 ORDER BY version LIMIT $2`, int64(after), limit)
 	return all, err
 }
+
+// LastException is the latest change of the list; ErrNone when there was none.
+func (tx *Tx) LastException() (Change, error) {
+	var c Change
+	var device string
+	err := tx.row([]any{&c.Version, &device, &c.Blocked}, `SELECT version, device, blocked FROM exceptions ORDER BY version DESC LIMIT 1`)
+	if err != nil {
+		return c, err
+	}
+	return c, unhex(c.Device[:], device)
+}

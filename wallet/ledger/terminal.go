@@ -29,3 +29,15 @@ func (tx *Tx) Terminal(merchant, terminal string) (Terminal, error) {
 		FROM terminals WHERE merchant = $1 AND terminal = $2`, merchant, terminal)
 	return t, err
 }
+
+// Terminals lists merchant and terminal of enrolments, up to so many.
+func (tx *Tx) Terminals(limit int) ([]Terminal, error) {
+	var all []Terminal
+	err := tx.rows(func(r row) error {
+		var t Terminal
+		err := r.Scan(&t.Merchant, &t.Terminal)
+		all = append(all, t)
+		return err
+	}, `SELECT merchant, terminal FROM terminals ORDER BY merchant, terminal LIMIT $1`, limit)
+	return all, err
+}
