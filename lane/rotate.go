@@ -106,9 +106,8 @@ func exchange(ctx context.Context, store *queue.Store, source *vault.Source, old
 			return masterError(err)
 		}
 		at("staged")
-		again, err := source.Next() // what cannot be read again must not become the key
-		if err := errors.Join(err, again.Close()); err != nil {
-			return errors.Join(masterError(err), source.Drop())
+		if err := readBack(source, next); err != nil { // what cannot be read again must not become the key
+			return errors.Join(err, source.Drop())
 		}
 		at("read back")
 	}
@@ -130,6 +129,19 @@ func exchange(ctx context.Context, store *queue.Store, source *vault.Source, old
 	}
 	at("in its place")
 	return nil
+}
+
+// readBack reads the next key and holds it against the one that was written.
+func readBack(source *vault.Source, want *vault.Key) error {
+	got, err := source.Next()
+	if err != nil {
+		return masterError(err)
+	}
+	same, err := got.Equal(want)
+	if err == nil && !same {
+		err = errors.New("the key that was read back is another one")
+	}
+	return masterError(errors.Join(err, got.Close()))
 }
 
 // SealKey seals the key in a file to this machine's TPM, into another file, and reads
@@ -157,9 +169,8 @@ func SealKey(cfg Config, from, to string) error {
 	if err != nil {
 		return masterError(err)
 	}
-	again, err := sealed.Next()
-	if err = errors.Join(err, again.Close()); err != nil {
-		return errors.Join(masterError(err), sealed.Drop())
+	if err := readBack(sealed, key); err != nil {
+		return errors.Join(err, sealed.Drop())
 	}
 	return masterError(sealed.Promote())
 }

@@ -82,8 +82,8 @@ func (k *Key) Close() error {
 	return k.close()
 }
 
-// equal says whether two keys are one; it takes the same time for all.
-func (k *Key) equal(other *Key) (same bool, err error) {
+// Equal says whether two keys are one; it takes the same time for all.
+func (k *Key) Equal(other *Key) (same bool, err error) {
 	if k == other {
 		return true, nil
 	}

@@ -35,6 +35,11 @@ func TestKeyIsSilent(t *testing.T) {
 			t.Errorf("a key was printed as %.20q", shape)
 		}
 	}
+	for other, want := range map[*Key]bool{k: true, keyOf(t, testMaster): true, keyOf(t, bytes.Repeat([]byte{9}, Size)): false} {
+		if same, err := k.Equal(other); err != nil || same != want {
+			t.Errorf("equal: %v, %v, want %v", same, err, want)
+		}
+	}
 	if err := k.Close(); err != nil {
 		t.Error(err)
 	}
