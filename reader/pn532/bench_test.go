@@ -162,7 +162,10 @@ func BenchmarkTap(b *testing.B) {
 	}
 	whole := func() time.Duration {
 		start := time.Now()
-		card := await(b, r)
+		card, err := r.Await(b.Context())
+		if err != nil {
+			b.Fatal(err)
+		}
 		for _, c := range commands {
 			if _, _, err := card.Transmit(b.Context(), c); err != nil {
 				b.Fatal(err)
@@ -170,6 +173,11 @@ func BenchmarkTap(b *testing.B) {
 		}
 		took := time.Since(start)
 		card.Release(0)
+		for lit := true; lit; time.Sleep(50 * time.Microsecond) { // the field goes off beside, and not in the next measure
+			r.turn.Lock()
+			lit = r.lit
+			r.turn.Unlock()
+		}
 		return took
 	}
 	for range 200 {

@@ -58,6 +58,7 @@ type chip struct {
 
 	mu          sync.Mutex
 	interrupted bool
+	armed       time.Time // when a read ends by itself
 
 	owing  bool // a command was given up: its answer may still come
 	spoken []byte
@@ -69,7 +70,7 @@ func newChip(line Line) *chip { return &chip{line: line, out: make([]byte, 0, ma
 func (c *chip) interrupt() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.interrupted = true
+	c.interrupted, c.armed = true, time.Time{}
 	_ = c.line.SetReadDeadline(time.Unix(1, 0))
 }
 
@@ -79,14 +80,20 @@ func (c *chip) resume() {
 	c.interrupted = false
 }
 
-// until sets the end of the next reads; false when they were interrupted.
-func (c *chip) until(t time.Time) bool {
+// within lets the next reads wait for d, or a little less: a deadline that is near enough is left, because to move it
+// costs as much as a frame. It is false when the reads were interrupted.
+func (c *chip) within(d time.Duration) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.interrupted {
-		_ = c.line.SetReadDeadline(t)
+	if c.interrupted {
+		return false
 	}
-	return !c.interrupted
+	now := time.Now()
+	if left := c.armed.Sub(now); left < d*3/4 || left > d {
+		c.armed = now.Add(d)
+		_ = c.line.SetReadDeadline(c.armed)
+	}
+	return true
 }
 
 // waits says how long a command may take.
@@ -110,7 +117,7 @@ func (c *chip) exchange(w waits, before []byte, code byte, parts ...[]byte) ([]b
 		return nil, err
 	}
 	start := time.Now()
-	if !c.until(start.Add(w.ack)) {
+	if !c.within(w.ack) {
 		return nil, os.ErrDeadlineExceeded
 	}
 	acked, repeats := false, 0
@@ -118,17 +125,14 @@ func (c *chip) exchange(w waits, before []byte, code byte, parts ...[]byte) ([]b
 		k, body := c.parser.next()
 		switch k {
 		case noFrame:
-			err := c.read()
-			if errors.Is(err, os.ErrDeadlineExceeded) && !acked && !c.isInterrupted() {
-				err = errSilent
-			}
-			if err != nil {
+			if err := c.read(); errors.Is(err, os.ErrDeadlineExceeded) {
+				if err = c.overdue(w, start, acked); err != nil {
+					return nil, err
+				}
+			} else if err != nil {
 				return nil, err
 			}
 		case ackFrame:
-			if !acked && !c.until(start.Add(w.answer)) {
-				return nil, os.ErrDeadlineExceeded
-			}
 			acked = true
 		case errorFrame:
 			return nil, errSyntax
@@ -147,6 +151,20 @@ func (c *chip) exchange(w waits, before []byte, code byte, parts ...[]byte) ([]b
 			}
 		}
 	}
+}
+
+// overdue says what it means that nothing came in time: the acknowledgement must be there by then, the answer need not.
+func (c *chip) overdue(w waits, start time.Time, acked bool) error {
+	left := time.Until(start.Add(w.answer))
+	switch {
+	case c.isInterrupted():
+		return os.ErrDeadlineExceeded
+	case !acked:
+		return errSilent
+	case left <= 0 || !c.within(min(left, w.ack)):
+		return os.ErrDeadlineExceeded
+	}
+	return nil
 }
 
 func (c *chip) isInterrupted() bool {

@@ -168,15 +168,17 @@ func (r *Reader) keep() {
 	tick := time.NewTimer(0)
 	defer tick.Stop()
 	for {
+		check := false
 		select {
 		case <-r.closed:
 			return
 		case <-r.wake:
 		case <-tick.C:
+			check = true
 		}
 		pause := idleCheck
 		if r.turn.TryLock() {
-			if r.isIdle() && r.ready() == nil && r.chip != nil {
+			if r.isIdle() && r.ready() == nil && check {
 				if _, err := r.chip.ask(usual, getFirmwareVersion); err != nil {
 					r.lose(err)
 				}
