@@ -24,6 +24,10 @@ import (
 // message, not a list: changes of long ago still lead to the list of today.
 const hotlistAge = time.Hour
 
+// askAgain bounds how often a gap makes this terminal tell its state at once: a
+// wallet that answers with another gap is not asked in a circle.
+const askAgain = 10 * time.Second
+
 // Why an order of the wallet was not taken, for counters and logs; beside those of
 // wire.Fault.
 const (
@@ -50,7 +54,8 @@ type hotlist struct {
 	log   zerolog.Logger
 	told  func() // the version in force has changed
 
-	taking sync.Mutex // one message at a time
+	taking sync.Mutex // one message at a time; guards asked
+	asked  time.Time  // when a gap last made the state be told
 
 	mu      sync.RWMutex // guards what follows
 	list    *bundle.Hotlist
@@ -113,6 +118,7 @@ func (h *hotlist) take(ctx context.Context, m *wire.Message) {
 	if d.Exceptions != nil {
 		if list, why, err := withExceptions(next, d.Exceptions, m.Time); err != nil {
 			h.refuse("exceptions", why, err)
+			h.ask(why)
 		} else {
 			next = list
 		}
@@ -120,6 +126,7 @@ func (h *hotlist) take(ctx context.Context, m *wire.Message) {
 	if d.Revocations != "" {
 		if list, why, err := withRevocations(next, d.Revocations, h.keys, m.Time); err != nil {
 			h.refuse("revocations", why, err)
+			h.ask(why)
 		} else {
 			next = list
 		}
@@ -136,6 +143,14 @@ func (h *hotlist) take(ctx context.Context, m *wire.Message) {
 	h.mu.Unlock()
 	h.log.Info().Int64("revocations", next.CRLVersion).Int64("exceptions", next.ExceptionsVersion).Msg("a newer hotlist is in force")
 	h.told()
+}
+
+// ask has the state told after a gap, so that the wallet sends what lies between.
+func (h *hotlist) ask(why string) {
+	if why == orderGap && time.Since(h.asked) > askAgain {
+		h.asked = time.Now()
+		h.told()
+	}
 }
 
 // timely holds a message's time against the clock, once that is to be trusted.

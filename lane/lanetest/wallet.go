@@ -85,6 +85,11 @@ func (s *Store) Watch(see func(topic string, payload []byte)) error {
 	})
 }
 
+// Publish puts a message into the broker, as somebody could who holds it.
+func (s *Store) Publish(topic string, payload []byte) error {
+	return s.broker.Publish(uplinktest.Publication{Topic: topic, Payload: payload})
+}
+
 // answering lets the wallet's backend answer inside the broker.
 func answering(service *backend.Service) uplinktest.Handler {
 	return func(topic string, payload []byte) []uplinktest.Publication {
