@@ -59,6 +59,8 @@ type answer struct {
 	Records           int
 	HeadSeq           uint64
 	JournalIsVerified bool
+	Hotlist           int64 // version of the exceptions in force
+	Blocked           int
 }
 
 // child is the daemon: a lane, and a till that writes down all it hears.
@@ -182,6 +184,7 @@ func (c *child) answer(ctx context.Context, words []string, a *answer) (err erro
 		a.Waiting, a.Parked, a.Day = s.Waiting, s.Parked, s.Day
 		a.Payments, a.Minor = s.Exposure.Payments, s.Exposure.SumMinor
 		a.Points = c.points.passed()
+		a.Hotlist, a.Blocked = s.Hotlist.ExceptionsVersion, s.Hotlist.Blocked
 		return err
 	case "order":
 		a.Order, err = c.lane.Terminal().Order(words[1])

@@ -66,7 +66,7 @@ func (p *points) parts(parts terminal.Parts) terminal.Parts {
 // like, and are no step of a payment.
 func (p *points) receive(next lane.Receiver) lane.Receiver {
 	return func(ctx context.Context, m *wire.Message) error {
-		if m.Kind == wire.KindReceipt || m.Kind == wire.KindStatus {
+		if m.Kind == wire.KindReceipt || m.Kind == wire.KindStatus || m.Kind == wire.KindHotlist {
 			p.pass("before the wallet's %s", m.Kind)
 			defer p.pass("after the wallet's %s", m.Kind)
 		}
