@@ -147,9 +147,14 @@ func TestDocumentedCommands(t *testing.T) {
 func parses(words []string) error {
 	root := newRoot()
 	var verb *cobra.Command
-	for _, c := range root.Commands() {
-		c.RunE = func(c *cobra.Command, _ []string) error { verb = c; return nil }
+	var silence func(of *cobra.Command)
+	silence = func(of *cobra.Command) {
+		for _, c := range of.Commands() {
+			c.RunE = func(c *cobra.Command, _ []string) error { verb = c; return nil }
+			silence(c)
+		}
 	}
+	silence(root)
 	root.SetArgs(words)
 	if err := root.ExecuteContext(context.Background()); err != nil {
 		return err
