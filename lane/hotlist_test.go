@@ -157,10 +157,9 @@ func listOf(version, base uint64, issued time.Time, added ...string) wire.Hotlis
 
 // branch is another terminal of the same wallet, as far as a double spend needs one.
 type branch struct {
-	c       *club
-	service *backend.Service
-	pen     *wire.Terminal
-	n       uint64
+	c   *club
+	pen *wire.Terminal
+	n   uint64
 }
 
 var elsewhere = wire.Address{Merchant: lanetest.Merchant, Terminal: "till-2"}
