@@ -93,6 +93,9 @@ func (s *Store) compare(v view, want map[string]expected, report *Report) error 
 		case seq != e.seq || sha256.Sum256(plain) != e.digest:
 			return e.damage("it is not what this commit wrote")
 		}
+		if _, found, err := v.Get(key); err != nil || !found { // a filter of the database may hide it
+			return e.damage("it is there and is not found by its key")
+		}
 		delete(want, string(key))
 		report.count(key[0])
 		return nil
