@@ -155,7 +155,12 @@ func resourcesNow(t *testing.T) (r resources) {
 		if err != nil {
 			t.Skip(err)
 		}
-		*n = len(entries)
+		for _, e := range entries {
+			// The journal's files are its own matter: their number grows with what it keeps.
+			if link, _ := os.Readlink(dir + "/" + e.Name()); !strings.HasPrefix(link, "/") {
+				*n++
+			}
+		}
 	}
 	return r
 }
