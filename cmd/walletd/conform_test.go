@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -58,8 +59,15 @@ func TestWalletdConforms(t *testing.T) {
 	s.start(t)
 	k, err := conform.LoadKit(kit)
 	must(t, err)
+	watch := wiretest.Watch(t)
+	var warned atomic.Bool
 	report, err := conform.Run(t.Context(), conform.Config{Broker: broker.URL(), Kit: k, Quiet: 100 * time.Millisecond,
-		Seen: wiretest.Watch(t),
+		Seen: func(topic string, payload []byte) {
+			watch(topic, payload)
+			if strings.HasSuffix(topic, "/down/hotlist") {
+				warned.Store(true)
+			}
+		},
 		Restart: func(context.Context) error {
 			s.end(t)
 			s.start(t)
@@ -70,6 +78,9 @@ func TestWalletdConforms(t *testing.T) {
 		if c.Outcome != conform.Passed {
 			t.Errorf("%d %s: %s %s", c.Number, c.Name, c.Outcome, c.Why)
 		}
+	}
+	if !warned.Load() {
+		t.Error("no terminal was warned of the cloned phone")
 	}
 	s.end(t)
 	if text := mustRun(t, "check", "--dir", dir); text != "the books add up\n" {
