@@ -6,10 +6,13 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"os"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -230,6 +233,15 @@ func (c *club) clone(who lanetest.Person) *phone.Wallet {
 // after a restart.
 func TestBlockedPhone(t *testing.T) {
 	c := newClub(t)
+	var applied atomic.Uint64
+	err := c.store.Watch(func(topic string, payload []byte) {
+		if topic == here.UpTopic(wire.KindState) {
+			applied.Store(appliedOf(t, payload).Exceptions)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	c.start()
 	c.connected(true)
 	c.settled(c.pay(rich, "before", 10_00).ID)
@@ -241,6 +253,7 @@ func TestBlockedPhone(t *testing.T) {
 	if h := c.hotlist(); h.Blocked != 1 || time.Since(h.ExceptionsIssued) > time.Minute {
 		t.Errorf("the list: %+v", h)
 	}
+	c.until("the wallet is told so", func() bool { return applied.Load() == 1 })
 	for _, order := range []string{"cut off", "after a restart"} {
 		c.connected(false)
 		refused := c.pay(rich, order, 10_00)
@@ -254,6 +267,69 @@ func TestBlockedPhone(t *testing.T) {
 		c.start()
 	}
 	c.stop()
+}
+
+// appliedOf reads a state without its signature.
+func appliedOf(t *testing.T, jws []byte) wire.Applied {
+	t.Helper()
+	parts := strings.Split(string(jws), ".")
+	if len(parts) != 3 {
+		t.Fatalf("a state of %d parts", len(parts))
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	var event struct {
+		Data struct {
+			Applied *wire.Applied `json:"applied"`
+		} `json:"data"`
+	}
+	if err := errors.Join(err, json.Unmarshal(payload, &event)); err != nil || event.Data.Applied == nil {
+		t.Fatalf("a state without applied: %s, %v", payload, err)
+	}
+	return *event.Data.Applied
+}
+
+// TestHotlistDuringPayment: a list that comes while a payment waits for its tap counts
+// from the next payment on.
+func TestHotlistDuringPayment(t *testing.T) {
+	c := newClub(t)
+	c.start()
+	defer func() { c.stop() }()
+	c.connected(true)
+	pay := func(order string, meanwhile func()) terminal.Payment {
+		p, err := c.lane.Terminal().Open(t.Context(), terminal.Request{OrderRef: order, AmountMinor: 100, Currency: lanetest.Currency,
+			Offline: terminal.OfflineAllow, ExpiresIn: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.wait(p.ID, func(p terminal.Payment) bool { return p.State == terminal.AwaitingTap })
+		time.Sleep(100 * time.Millisecond) // the reader is armed right after
+		meanwhile()
+		if err := c.store.Field.Present(c.store.Phones[rich.ID].Ready()); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { c.store.Field.Remove(); c.store.Field.Wait() }()
+		return c.wait(p.ID, func(p terminal.Payment) bool { return p.State.Ended() })
+	}
+	var file struct {
+		Cards []struct {
+			Device string `json:"device_id"`
+		} `json:"cards"`
+	}
+	if err := json.Unmarshal(c.file("phone-"+rich.ID+".json"), &file); err != nil || len(file.Cards) != 1 {
+		t.Fatalf("the phone's file: %v", err)
+	}
+	device := strings.ToLower(file.Cards[0].Device)
+	p := pay("under way", func() {
+		now := time.Now()
+		c.send(here, here.DownTopic(wire.KindHotlist), header(now), listOf(1, 0, now, device), c.wallet)
+		c.until("the list is in force", func() bool { return c.hotlist().ExceptionsVersion == 1 })
+	})
+	if p.State == terminal.Declined {
+		t.Errorf("the list came into a payment: %s", describe([]terminal.Payment{p}))
+	}
+	if p := pay("the next", func() {}); p.Reason != emv.ReasonRevoked {
+		t.Errorf("the next: %s", describe([]terminal.Payment{p}))
+	}
 }
 
 // TestHotlistRefusals: whatever is not the wallet's newest list for this terminal is
