@@ -55,7 +55,7 @@ func Prove(keys []CAKey, first, second []byte) (Proof, error) {
 	switch {
 	case *a.evidence.device != *b.evidence.device:
 		return Proof{}, errors.New("the records are of two devices")
-	case a.hash == b.hash:
+	case a.hash == b.hash || a.evidence.sameTap(b.evidence):
 		return Proof{}, errors.New("the records are of one tap")
 	case a.evidence.atc() == b.evidence.atc():
 		p.Rule = RuleCounter
@@ -138,6 +138,25 @@ func (x *Examined) caught(tx *ledger.Tx, v Verdict, rule string, first [32]byte)
 		return Verdict{}, fmt.Errorf("keep proof: %w", err)
 	}
 	return v, nil
+}
+
+// repeats says whether a record that is kept is of the same tap. Its hash may be
+// another although the phone has signed once: of r and s, n-s verifies as well
+// (scheme 1.2 E1), and whoever delivers a record could frame the phone with it.
+func (x *Examined) repeats(tx *ledger.Tx, kept [32]byte) (bool, error) {
+	sealed, err := tx.Record(kept)
+	if errors.Is(err, ledger.ErrNone) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read record %X: %w", kept[:8], err)
+	}
+	record, err := x.verifier.open(kept, sealed)
+	if err != nil {
+		return false, err
+	}
+	other, err := parseRecord(record)
+	return err == nil && x.evidence.sameTap(other), nil
 }
 
 // Proofs opens the proofs that the ledger keeps.

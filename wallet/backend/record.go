@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -188,6 +189,12 @@ func knownAnswer(t tlv.Tag) bool {
 func (e *evidence) kind() byte  { return e.part[tagKind][0] }
 func (e *evidence) cid() byte   { return e.answer[tagCID][0] }
 func (e *evidence) atc() uint16 { return uint16(e.answer[tagATC][0])<<8 | uint16(e.answer[tagATC][1]) }
+
+// sameTap says whether the phone has signed the same in both records, however
+// the signature itself is written.
+func (e *evidence) sameTap(other *evidence) bool {
+	return bytes.Equal(e.part[tagCDOL1Data], other.part[tagCDOL1Data]) && bytes.Equal(channel.R1(e.objects), channel.R1(other.objects))
+}
 
 // day and minute are the moment of the CDOL1 data; YY is 20YY (scheme 0).
 func (e *evidence) day() cert.Date { return cert.Date(append([]byte{0x20}, e.cdol1[tagDate]...)) }

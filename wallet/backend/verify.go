@@ -214,6 +214,9 @@ func (x *Examined) Judge(tx *ledger.Tx) (Verdict, error) {
 		good.Duplicate = true
 		return good, nil
 	case err == nil:
+		if good.Duplicate, err = x.repeats(tx, mark.Evidence); err != nil || good.Duplicate {
+			return good, err
+		}
 		return x.caught(tx, failed(8, reasonCounter), RuleCounter, mark.Evidence)
 	case !errors.Is(err, ledger.ErrNone):
 		return Verdict{}, fmt.Errorf("read counter: %w", err)
