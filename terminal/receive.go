@@ -95,7 +95,7 @@ func (t *Terminal) applyAdvice(p Payment, r wire.Receipt) (Payment, Commit, bool
 	next.WalletRef = r.WalletRef
 	var c Commit
 	if r.Result == wire.Accepted && r.AmountMinor == p.AmountMinor && r.State == wire.StateTaken {
-		next.State, next.Settlement, next.Number = Approved, Settled, r.Sequence
+		next.State, next.Settlement, next.Reason, next.Number = Approved, Settled, emv.ReasonOK, r.Sequence
 		c = t.change(p, &next, "the wallet took the money")
 		c.Done = []string{r.Answers.String()}
 	} else {

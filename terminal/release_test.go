@@ -41,7 +41,9 @@ func TestRelease(t *testing.T) {
 	s.deliver(receipt(old, p.ID, wire.Refused, wire.StateRefused, 0x33, 0)) // repeated
 	s.is(p.ID, terminal.Stored, terminal.Queued)
 	s.deliver(receipt(m, p.ID, wire.Accepted, wire.StateTaken, 0, p.AmountMinor))
-	s.is(p.ID, terminal.Approved, terminal.Settled)
+	if p := s.is(p.ID, terminal.Approved, terminal.Settled); p.Reason != 0 {
+		t.Errorf("paid, with the reason %02X", byte(p.Reason))
+	}
 	if box := s.journal.Outbox(); len(box) != 0 {
 		t.Errorf("outbox %+v", box)
 	}
