@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"tapkeeper/emv"
@@ -144,6 +145,12 @@ func (t *Terminal) mayRefund(p *Payment, r *RefundRequest) error {
 	return nil
 }
 
+// awaitsTap says that a phone may yet refuse a refund: nothing is reversed as a
+// whole before it has agreed.
+func (p *Payment) awaitsTap() bool {
+	return slices.ContainsFunc(p.Refunds, func(b Refund) bool { return b.State == RefundAwaitingTap })
+}
+
 // goingBack sums up the refunds that were made or are on their way.
 func (p *Payment) goingBack() (minor int64) {
 	for i := range p.Refunds {
@@ -177,7 +184,7 @@ func (t *Terminal) refund(p Payment, r RefundRequest) (Refund, Payment, Commit, 
 	}
 	next := p
 	next.Refunds = append([]Refund(nil), p.Refunds...)
-	if p.State == Stored && p.goingBack()+back.AmountMinor == p.AmountMinor {
+	if p.State == Stored && p.goingBack()+back.AmountMinor == p.AmountMinor && !p.awaitsTap() {
 		back.Reversal = true
 		next.Refunds = append(next.Refunds, back)
 		c, err := t.replaceAdvice(p, &next, now)

@@ -170,6 +170,26 @@ func TestRefundUnsent(t *testing.T) {
 	}
 }
 
+// TestRefundUnsentBesideATap: what a phone has not agreed to give back is not
+// reversed with the rest.
+func TestRefundUnsentBesideATap(t *testing.T) {
+	s := open(t, &terminaltest.Journal{}).run()
+	p := s.stored()
+	tapped, err := s.terminal.Refund(t.Context(), terminal.RefundRequest{Payment: p.ID, Key: "tap", AmountMinor: 500, Tap: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if back := s.refund(p, "rest", 0); back.Reversal || back.AmountMinor != 2000 || s.box() != "[advice refund]" {
+		t.Errorf("the rest: %+v, outbox %s", back, s.box())
+	}
+	if p, err = s.terminal.Cancel(t.Context(), tapped.ID); err != nil || p.Refunds[0].State != terminal.RefundRefused {
+		t.Fatalf("%+v %v", p.Refunds, err)
+	}
+	if back := s.refund(p, "last", 0); !back.Reversal || back.AmountMinor != 500 || s.box() != "[reversal]" {
+		t.Errorf("nobody is to be asked any more: %+v, outbox %s", back, s.box())
+	}
+}
+
 // TestRefundBehindRefusedAdvice: what waits behind an advice that the wallet
 // refuses does not leave.
 func TestRefundBehindRefusedAdvice(t *testing.T) {
