@@ -179,7 +179,7 @@ func (c *slowChain) Links(from uint64, fn func(terminal.Link) error) error {
 func TestRestoredCopyIsNoticed(t *testing.T) {
 	journal := &terminaltest.Journal{}
 	s := open(t, journal).run()
-	s.paid(100)
+	sold := s.paid(100)
 	backup := journal.Clone()
 	s.paid(200)
 	told := s.terminal.Heads()
@@ -203,6 +203,9 @@ func TestRestoredCopyIsNoticed(t *testing.T) {
 			echo(old, told.Head)
 			if _, err := old.terminal.Open(t.Context(), request("1", 100)); !errors.Is(err, terminal.ErrOldCopy) {
 				t.Errorf("a payment on an older copy: %v", err)
+			}
+			if _, err := old.terminal.Refund(t.Context(), terminal.RefundRequest{Payment: sold.ID, Key: "r", AmountMinor: 50}); !errors.Is(err, terminal.ErrOldCopy) {
+				t.Errorf("a refund on an older copy, which may have lost the same: %v", err)
 			}
 			if known := old.terminal.Heads().Known; known != nil {
 				t.Errorf("it claims to know %v", known)

@@ -94,6 +94,9 @@ func (t *Terminal) Refund(ctx context.Context, r RefundRequest) (Refund, error) 
 	if back, found, err := t.refundByKey(r); found || err != nil {
 		return back, err
 	}
+	if t.isOldCopy() {
+		return Refund{}, ErrOldCopy // it may have lost the refunds that were made since
+	}
 	p, raw, err := t.loadRaw(r.Payment)
 	if err != nil {
 		return Refund{}, err
