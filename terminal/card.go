@@ -103,6 +103,21 @@ func (t *Terminal) lastBooking(ctx context.Context) (string, error) {
 // errLate: a booking came to the disk after the payment had come to another end.
 var errLate = errors.New("the payment is no longer waiting for a booking")
 
+// errOther: a booking is not the one that was asked for.
+var errOther = errors.New("the booking is not the one that was asked for")
+
+// mayKeep refuses a booking of another amount, and the one of before once more. An
+// amount that is not told is negative.
+func mayKeep(b *Booking, before string, minor int64) error {
+	switch {
+	case b.AmountMinor >= 0 && b.AmountMinor != minor:
+		return fmt.Errorf("%w: it is of %d, not of %d", errOther, b.AmountMinor, minor)
+	case b.Ident != "" && b.Ident == before:
+		return fmt.Errorf("%w: it is the one before", errOther)
+	}
+	return nil
+}
+
 // noteBooking makes a booking durable before it is acknowledged. From here on the
 // payment cannot be cancelled.
 func (t *Terminal) noteBooking(id ID, b Booking) error {
@@ -117,6 +132,9 @@ func (t *Terminal) noteBooking(id ID, b Booking) error {
 	}
 	if p.State != Reading {
 		return errLate // a disk that was too slow: the line has been given up meanwhile
+	}
+	if err := mayKeep(&b, p.Card.Before, p.AmountMinor); err != nil {
+		return err
 	}
 	next, card := p, *p.Card
 	card.Booking = &b
@@ -207,7 +225,7 @@ func (t *Terminal) findOut(id ID) {
 	if err != nil || p.State.Ended() || p.Card == nil {
 		return
 	}
-	b, known := t.askLast(t.lifetime(), p.Card.Before, p.Card.Booking, p.AmountMinor)
+	b, known := t.askLast(t.lifetime(), p.Card.Before, p.Card.Booking)
 	switch {
 	case known && b.Done:
 		t.endCard(p.ID, Approved, b, nil)
@@ -231,12 +249,12 @@ const maxStrange = 3
 // askLast asks until the answer says whether a booking was made; false when the
 // terminal stops before, or when somebody else has booked since. Then the payment
 // stays unknown, the shop goes on, and the day's totals will show it.
-func (t *Terminal) askLast(ctx context.Context, before string, seen *Booking, minor int64) (Booking, bool) {
+func (t *Terminal) askLast(ctx context.Context, before string, seen *Booking) (Booking, bool) {
 	pauses := t.cfg.Bounds.Queries
 	strange := 0
 	for i := 0; ; i++ {
 		if last, found, err := t.acceptor.Last(ctx); err == nil {
-			b, known := judgeLast(last, found, before, seen, minor)
+			b, known := judgeLast(last, found, before, seen)
 			if known {
 				return b, true
 			}
@@ -270,17 +288,24 @@ func (t *Terminal) noteLast(ident string) {
 }
 
 // judgeLast compares the card terminal's last booking with what it was asked for.
-func judgeLast(last Booking, found bool, before string, seen *Booking, minor int64) (Booking, bool) {
+// It keeps what was acknowledged to it and nothing else, and we acknowledge what is
+// on disk: so a booking that the journal has not seen is not this one, whatever its
+// amount. It may be by hand, or the card terminal's own record of a reversal.
+func judgeLast(last Booking, found bool, before string, seen *Booking) (Booking, bool) {
 	const notMade = "its last booking is an earlier one: it has not kept this"
 	switch {
-	case !found, !last.Done, last.Ident != "" && last.Ident == before:
+	case !found, last.Ident != "" && last.Ident == before:
 		return Booking{Why: notMade}, true
-	case last.Ident == "":
-		return Booking{}, false
-	case seen != nil && last.Ident == seen.Ident, seen == nil && last.AmountMinor == minor:
-		return last, true
+	case seen == nil:
+		return Booking{Why: notMade}, !last.Done
+	case seen.Ident == "": // it has said that it is done, and nothing more
+		return last, last.Done && last.Ident != "" && last.AmountMinor == seen.AmountMinor
+	case last.Ident != seen.Ident:
+		return Booking{}, false // also a later one that was refused: it says nothing of this
+	case !last.Done:
+		return Booking{Why: notMade}, true
 	}
-	return Booking{}, false
+	return last, true
 }
 
 // resolveCard takes up at a start what the last process has left: only the card

@@ -72,6 +72,9 @@ func (t *Terminal) giveBack(ctx context.Context, p Payment) {
 		if !b.Done {
 			return nil
 		}
+		if err := mayKeep(&b, before, back.AmountMinor); err != nil {
+			return err
+		}
 		_, err := t.noteWork(p.ID, back.ID, func(w *CardWork) { w.Booking = &b }, "the card terminal has booked a refund, and is told to keep it")
 		return err
 	}}
@@ -79,6 +82,10 @@ func (t *Terminal) giveBack(ctx context.Context, p Payment) {
 	switch {
 	case err == nil:
 		if b.Done && b.Ident == "" { // a reversal may end without a word
+			b.AmountMinor = back.AmountMinor
+			if _, err := t.noteWork(p.ID, back.ID, func(w *CardWork) { w.Booking = &b }, "the card terminal says that it has given money back"); err != nil {
+				t.fail(err)
+			}
 			t.findOutRefund(p.ID, back)
 			return
 		}
@@ -137,7 +144,7 @@ func (t *Terminal) findOutRefund(id ID, back Refund) {
 		return
 	}
 	work := p.Card.Work
-	b, known := t.askLast(t.lifetime(), work.Before, work.Booking, back.AmountMinor)
+	b, known := t.askLast(t.lifetime(), work.Before, work.Booking)
 	if known {
 		t.endRefund(id, back, b, nil)
 	}

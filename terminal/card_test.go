@@ -192,3 +192,45 @@ func TestRefusedCardRefund(t *testing.T) {
 		t.Error("a day that was not ended is ended")
 	}
 }
+
+// What the journal has not seen was not acknowledged, so a last booking of the same amount is somebody else's: one by
+// hand, or the card terminal's own record of a reversal that it has made by itself. And one that was refused later
+// does not undo what the journal has seen.
+func TestBookingOfSomebodyElseIsNotTaken(t *testing.T) {
+	for name, c := range map[string]struct {
+		pay  func(terminal.Witness) (terminal.Booking, error)
+		last terminal.Booking
+	}{
+		"same amount, never seen": {cut, booked("its-own-reversal", 500)},
+		"refused later, by hand": {func(w terminal.Witness) (terminal.Booking, error) {
+			return terminal.Booking{}, errors.Join(w.Store(booked("mine", 500)), errLine)
+		}, terminal.Booking{Why: "card is not accepted", AmountMinor: 700, Ident: "by-hand"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := &desk{}
+			s := openDesk(t, &terminaltest.Journal{}, d)
+			d.says(keeps(booked("before", 500)), nil)
+			s.card("tea-0", terminal.Approved)
+			d.says(c.pay, func() (terminal.Booking, bool, error) { return c.last, true, nil })
+			p := s.card("tea-1", terminal.Unknown)
+			time.Sleep(50 * time.Millisecond) // it has been asked for often enough
+			if p, err := s.terminal.Payment(p.ID); err != nil || p.State != terminal.Unknown {
+				t.Errorf("%s, %v", p.State, err)
+			}
+		})
+	}
+}
+
+// A booking of another amount is no payment of this one, and neither is the booking of before that is told once more.
+func TestOtherBookingIsNotKept(t *testing.T) {
+	for name, other := range map[string]terminal.Booking{"of less": booked("mine", 499), "of before": booked("before", 500)} {
+		t.Run(name, func(t *testing.T) {
+			d := &desk{}
+			s := openDesk(t, &terminaltest.Journal{}, d)
+			d.says(keeps(booked("before", 500)), nil)
+			s.card("tea-0", terminal.Approved)
+			d.says(keeps(other), func() (terminal.Booking, bool, error) { return booked("before", 500), true, nil })
+			s.card("tea-1", terminal.Failed)
+		})
+	}
+}
