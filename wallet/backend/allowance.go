@@ -105,11 +105,11 @@ func (x *Examined) told(tx *ledger.Tx, tap ledger.Tap) (Verdict, error) {
 	}
 	for _, r := range log {
 		switch {
-		case r.Index == tap.Index && r.Released:
-			return failed(5, reasonProtocol), nil
 		case r.Index == tap.Index && r.Chain != tap.Chain,
 			r.Index < tap.Index && channel.Chain(r.Chain).Next(unpackLink(tap.Link)) != channel.Chain(tap.Chain):
-			return x.caught(tx, failed(10, reasonAllowance), "", [32]byte{})
+			return x.caught(tx, failed(10, reasonAllowance), "", [32]byte{}) // also when the lie had the tap released
+		case r.Index == tap.Index && r.Released:
+			return failed(5, reasonProtocol), nil
 		}
 	}
 	return Verdict{}, nil
