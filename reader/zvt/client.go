@@ -246,9 +246,12 @@ func (c *Client) dial() (Line, bool, error) {
 func (c *Client) register() error {
 	head := append(append(c.password(), configuration), currencyBCD(c.options.Currency)...)
 	permitted := []TLV{{Tag: 0x26, TLV: []TLV{{Tag: 0x0A, Value: []byte{0x06, 0xD3}}}}}
-	end, _, err := c.run(&dialogue{command: Msg{Control: Registration, Head: head, Fields: []Field{{Tag: container, TLV: permitted}}}})
+	end, code, err := c.run(&dialogue{command: Msg{Control: Registration, Head: head, Fields: []Field{{Tag: container, TLV: permitted}}}})
 	if err != nil {
 		return err
+	}
+	if code != CodeDone {
+		return fmt.Errorf("%v: %s", Registration, Words(code))
 	}
 	for _, f := range end.Fields {
 		if f.Tag == 0x29 {

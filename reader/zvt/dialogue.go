@@ -20,12 +20,15 @@ type dialogue struct {
 	link     *link
 	status   Status
 	stored   bool   // status is on disk
+	done     bool   // and says that money has moved: the terminal was told to keep it
 	known    []byte // the status that is on disk, as it came: a repetition is the same booking
+	asked    []byte // the status that is being stored, as it came
 	waits    int    // how often the terminal was asked to wait
 	storing  chan error
 	notKept  error
 	deadline time.Time
 	aborted  bool // the terminal was asked to stop
+	owing    bool // its answer to that has not come
 }
 
 const (
@@ -60,17 +63,32 @@ func (c *Client) run(d *dialogue) (end Msg, code byte, err error) {
 			c.lose(err)
 			return Msg{}, 0, fmt.Errorf("%v: %w", d.command.Control, err)
 		}
-		switch {
-		case end.Control == Completion:
-			return end, 0, d.notKept
-		case end.Control == Aborted && len(end.Head) > 0:
-			return end, end.Head[0], d.notKept
-		case end.Control == Aborted:
-			return end, codeProtocol, d.notKept
+		if end.Control != 0 {
+			if d.owing {
+				c.lose(nil) // what is still to come must not answer the next command
+			}
+			code, err = d.ending(end)
+			return end, code, err
 		}
 	}
 	c.lose(errSpoilt)
 	return Msg{}, 0, fmt.Errorf("%v: the terminal does not come to an end", d.command.Control)
+}
+
+// errContradiction: the terminal was told to keep a booking, and then says something else of it.
+var errContradiction = errors.New("the terminal takes back what it was told to keep")
+
+// ending is what the last message says of the command.
+func (d *dialogue) ending(end Msg) (code byte, err error) {
+	if end.Control == Aborted {
+		if code = codeProtocol; len(end.Head) > 0 && end.Head[0] != CodeDone {
+			code = end.Head[0]
+		}
+	}
+	if d.notKept == nil && d.done && code != CodeDone {
+		return code, errContradiction
+	}
+	return code, d.notKept
 }
 
 // begin sends the command until the terminal has taken it (T3). Only a terminal that says 84 has certainly not.
@@ -106,7 +124,7 @@ func (d *dialogue) next() (Msg, error) {
 		if d.cancel != nil && !d.aborted {
 			select {
 			case <-d.cancel:
-				d.aborted = true
+				d.aborted, d.owing = true, true
 				d.wait = min(d.wait, d.link.times.stop)
 				d.deadline = time.Now().Add(d.wait)
 				if err := d.link.send(Msg{Control: Abort}); err != nil {
@@ -131,6 +149,7 @@ func (d *dialogue) next() (Msg, error) {
 			return Msg{}, err
 		}
 		if m.Control == Done || m.Control>>8 == negative {
+			d.owing = false
 			continue // the answer to the abort
 		}
 		return m, nil
@@ -176,14 +195,22 @@ func (d *dialogue) keep(m Msg) Control {
 		return Done
 	}
 	s := StatusOf(m)
+	if d.done && s.Code != CodeDone {
+		d.notKept = errContradiction
+		return Done
+	}
 	d.status = s
 	if d.witness == nil {
 		d.stored, d.known = true, raw
 		return Done
 	}
+	if d.storing != nil && string(raw) != string(d.asked) {
+		d.notKept = errors.New("the terminal tells of another booking while the first one is being kept")
+		return negative<<8 | CodeNotReady
+	}
 	if d.storing == nil {
 		done := make(chan error, 1)
-		d.storing = done
+		d.storing, d.asked = done, raw
 		go func() { done <- d.witness.Store(s) }()
 	}
 	timer := time.NewTimer(d.link.times.store)
@@ -195,7 +222,7 @@ func (d *dialogue) keep(m Msg) Control {
 			d.notKept = fmt.Errorf("the booking was not kept, and the terminal was told so: %w", err)
 			return negative<<8 | CodeNotReady
 		}
-		d.stored, d.known = true, raw
+		d.stored, d.known, d.done = true, raw, s.Code == CodeDone
 		return Done
 	case <-timer.C:
 		if d.waits++; d.waits > maxWaits {

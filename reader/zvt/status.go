@@ -59,7 +59,7 @@ var (
 
 // StatusOf reads a status information; what is not in it stays empty.
 func StatusOf(m Msg) Status {
-	s := Status{AmountMinor: -1}
+	s := Status{Code: codeProtocol, AmountMinor: -1} // one without a result is not done
 	for _, f := range m.Fields {
 		switch v := f.Value; f.Tag {
 		case 0x04:
