@@ -104,17 +104,25 @@ func (t *Terminal) actOn(ctx context.Context, day string, differences []Differen
 		}
 		return
 	}
-	next := make(chan *Difference)
+	next := make(chan []Difference)
 	var working sync.WaitGroup
 	for range min(actors, len(differences)) {
 		working.Go(func() {
-			for d := range next {
-				t.act(ctx, day, d)
+			for same := range next {
+				for i := range same {
+					t.act(ctx, day, &same[i])
+				}
 			}
 		})
 	}
-	for i := range differences {
-		next <- &differences[i]
+	// One payment's differences are one worker's, in their order.
+	for len(differences) > 0 {
+		n := 1
+		for n < len(differences) && differences[n].Payment == differences[0].Payment {
+			n++
+		}
+		next <- differences[:n]
+		differences = differences[n:]
 	}
 	close(next)
 	working.Wait()

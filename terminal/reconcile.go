@@ -157,8 +157,20 @@ func (t *Terminal) narrow(ctx context.Context, r *Reconciliation, here *books, t
 			}
 		}
 	}
-	slices.SortStableFunc(found, func(a, b Difference) int { return bytes.Compare(a.Payment[:], b.Payment[:]) })
+	slices.SortStableFunc(found, byPayment)
 	return found, nil
+}
+
+// byPayment puts a payment before its refunds: the wallet gives nothing back of
+// a payment that it has lost.
+func byPayment(a, b Difference) int {
+	rank := func(d Difference) int {
+		if d.Refund != nil {
+			return 1
+		}
+		return 0
+	}
+	return cmp.Or(bytes.Compare(a.Payment[:], b.Payment[:]), cmp.Compare(rank(a), rank(b)))
 }
 
 // inside says that a key divides a range into two smaller ones.
