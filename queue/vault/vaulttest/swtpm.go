@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-tpm/tpm2"
+	"github.com/google/go-tpm/tpm2/transport"
 	"github.com/google/go-tpm/tpm2/transport/linuxudstpm"
 )
 
@@ -95,6 +96,58 @@ func (s *TPM) Extend(pcr int) {
 		Digests:   tpm2.TPMLDigestValues{Digests: []tpm2.TPMTHA{{HashAlg: tpm2.TPMAlgSHA256, Digest: bytes.Repeat([]byte{1}, 32)}}},
 	}.Execute(chip)
 	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// Undefine removes an index, as somebody who owns the TPM can.
+func (s *TPM) Undefine(index uint32) {
+	s.t.Helper()
+	s.do(func(chip transport.TPM) error {
+		public, err := tpm2.NVReadPublic{NVIndex: tpm2.TPMHandle(index)}.Execute(chip)
+		if err != nil {
+			return err
+		}
+		_, err = tpm2.NVUndefineSpace{
+			AuthHandle: tpm2.AuthHandle{Handle: tpm2.TPMRHOwner, Auth: tpm2.PasswordAuth(nil)},
+			NVIndex:    tpm2.NamedHandle{Handle: tpm2.TPMHandle(index), Name: public.NVName},
+		}.Execute(chip)
+		return err
+	})
+}
+
+// DefineOther makes an index that holds plain bytes, as another program would.
+func (s *TPM) DefineOther(index uint32) {
+	s.t.Helper()
+	s.do(func(chip transport.TPM) error {
+		_, err := tpm2.NVDefineSpace{
+			AuthHandle: tpm2.AuthHandle{Handle: tpm2.TPMRHOwner, Auth: tpm2.PasswordAuth(nil)},
+			PublicInfo: tpm2.New2B(tpm2.TPMSNVPublic{
+				NVIndex: tpm2.TPMHandle(index), NameAlg: tpm2.TPMAlgSHA256, DataSize: 8,
+				Attributes: tpm2.TPMANV{OwnerWrite: true, OwnerRead: true},
+			}),
+		}.Execute(chip)
+		return err
+	})
+}
+
+// Clear takes the owner's keys and indices away, as the firmware's settings can.
+func (s *TPM) Clear() {
+	s.t.Helper()
+	s.do(func(chip transport.TPM) error {
+		_, err := tpm2.Clear{AuthHandle: tpm2.AuthHandle{Handle: tpm2.TPMRHLockout, Auth: tpm2.PasswordAuth(nil)}}.Execute(chip)
+		return err
+	})
+}
+
+func (s *TPM) do(fn func(chip transport.TPM) error) {
+	s.t.Helper()
+	chip, err := linuxudstpm.Open(filepath.Join(s.dir, "s"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer chip.Close()
+	if err := fn(chip); err != nil {
 		s.t.Fatal(err)
 	}
 }
