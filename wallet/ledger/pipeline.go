@@ -157,11 +157,31 @@ func (v values) Scan(dest ...any) error {
 		return fmt.Errorf("read ledger: %d columns where %d belong", len(v), len(dest))
 	}
 	for i, d := range dest {
+		if known(d, v[i]) {
+			continue
+		}
 		if err := assign(reflect.ValueOf(d).Elem(), reflect.ValueOf(v[i])); err != nil {
 			return fmt.Errorf("read ledger: column %d: %w", i+1, err)
 		}
 	}
 	return nil
+}
+
+// known fills what most columns are; the rest is for assign.
+func known(to, from any) bool {
+	switch to := to.(type) {
+	case *string:
+		if text, ok := from.(string); ok {
+			*to = text
+			return true
+		}
+	case *int64:
+		if n, ok := from.(int64); ok {
+			*to = n
+			return true
+		}
+	}
+	return false
 }
 
 func assign(to, from reflect.Value) error {
