@@ -13,6 +13,9 @@ import (
 // ever, and judges this one anew. The exposure of an advice is not reserved again,
 // for the wallet knows of it.
 func (t *Terminal) Release(ctx context.Context, payment, message ID) error {
+	if t.isOldCopy() {
+		return ErrOldCopy // it may not know that the order was paid anew
+	}
 	p, err := t.load(payment)
 	if err != nil {
 		return err

@@ -49,6 +49,15 @@ func TestRelease(t *testing.T) {
 	}
 }
 
+// An older copy of the journal may have lost the attempt that has paid the order.
+func TestReleaseOnAnOlderCopy(t *testing.T) {
+	s, p, m := refused(t)
+	s.deliver(wire.EchoAnswer{Answer: wire.Answer{Answers: wire.ID{1}, AnswersSHA256: wire.Digest{1}}, Head: &wire.Head{Sequence: 1000, Hash: wire.Digest{9}}})
+	if err := s.terminal.Release(t.Context(), p.ID, m.ID); !errors.Is(err, terminal.ErrOldCopy) {
+		t.Errorf("released: %v", err)
+	}
+}
+
 // Once the order was paid anew, the first advice must not take money as well.
 func TestReleaseAfterNewAttempt(t *testing.T) {
 	s, p, m := refused(t)

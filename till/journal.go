@@ -181,7 +181,7 @@ func journalProblem(err error) error {
 		return problem(http.StatusConflict, "conflict", "never", err.Error(), "tapkeeper show --order REF lists the payments of an order")
 	case errors.Is(err, ErrKeyIsKept):
 		return problem(http.StatusConflict, "key_is_kept", "fix", err.Error(), "as root: tapkeeper queue rotate-key --credential FILE, the file that the unit loads")
-	case errors.Is(err, terminal.ErrStorage), errors.Is(err, terminal.ErrUncertain):
+	case errors.Is(err, terminal.ErrStorage), errors.Is(err, terminal.ErrUncertain), errors.Is(err, terminal.ErrOldCopy):
 		return problemOf(err)
 	}
 	return problem(http.StatusServiceUnavailable, "journal_unavailable", "later", err.Error(), "see the daemon's log")
