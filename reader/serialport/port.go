@@ -85,14 +85,15 @@ func Open(path string, mode Mode) (_ *Port, err error) {
 		return nil, plain(err)
 	}
 	p := &Port{path: path, file: file, mode: mode}
+	if err := p.claim(); err != nil {
+		_ = file.Close() // and nothing else: what is on its way there is somebody else's
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
 			_ = p.Close()
 		}
 	}()
-	if err := p.claim(); err != nil {
-		return nil, err
-	}
 	if p.before, err = readSettings(file); err != nil {
 		return nil, fmt.Errorf("is no serial port: %w", err)
 	}

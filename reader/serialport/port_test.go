@@ -347,3 +347,27 @@ func TestNothingIsLeftOpen(t *testing.T) {
 		t.Errorf("%d descriptors, there were %d", after, before)
 	}
 }
+
+// To look at a port that somebody else has must not cost a byte that is on its way to him: it may be a booking.
+func TestHeldPortKeepsItsBytes(t *testing.T) {
+	master, path := line(t)
+	other, err := unix.Open(path, unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(other)
+	if err := unix.Flock(other, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := master.WriteString("booking\n"); err != nil {
+		t.Fatal(err)
+	}
+	var held *HeldError
+	if p, err := Open(path, Mode{Baud: 9600}); !errors.As(err, &held) {
+		t.Fatal(p, err)
+	}
+	got := make([]byte, 16)
+	if n, err := unix.Read(other, got); err != nil || string(got[:n]) != "booking\n" {
+		t.Errorf("the other one reads %q, %v", got[:max(n, 0)], err)
+	}
+}
