@@ -63,23 +63,13 @@ func openRecord(k DecryptionKey, from Address, payment ID, compact string) (Reco
 	if err != nil {
 		return Record{}, fmt.Errorf("record: %w", err)
 	}
-	var h jweHeader
-	if err := onlyFields(part[0], "alg", "enc", "kid", "iss", "sub", "epk"); err != nil {
-		return Record{}, fmt.Errorf("record: header: %w", err)
+	x, y, usual := usualPoint(part[0], k.kid, from, payment)
+	if !usual {
+		if x, y, err = readRecordHeader(part[0], k.kid, from, payment); err != nil {
+			return Record{}, fmt.Errorf("record: %w", err)
+		}
 	}
-	if err := json.Unmarshal(part[0], &h); err != nil {
-		return Record{}, fmt.Errorf("record: header: %w", err)
-	}
-	if h.Algorithm != string(jose.ECDH_ES) || h.Encryption != string(jose.A256GCM) {
-		return Record{}, errors.New("record: not ECDH-ES with A256GCM")
-	}
-	if h.KeyID != k.kid {
-		return Record{}, errors.New("record: sealed to another key")
-	}
-	if h.Issuer != from.String() || h.Subject != payment.String() {
-		return Record{}, errors.New("record: sealed for another message")
-	}
-	key, err := k.agree(h.Ephemeral)
+	key, err := k.agree(x, y)
 	if err != nil {
 		return Record{}, fmt.Errorf("record: %w", err)
 	}
@@ -105,25 +95,44 @@ func openRecord(k DecryptionKey, from Address, payment ID, compact string) (Reco
 
 const gcmNonce, gcmTag = 12, 16
 
+// readRecordHeader gives the ephemeral key of a header for this key, sender and payment.
+func readRecordHeader(header []byte, kid string, from Address, payment ID) (x, y []byte, err error) {
+	var h jweHeader
+	if err := onlyFields(header, "alg", "enc", "kid", "iss", "sub", "epk"); err != nil {
+		return nil, nil, fmt.Errorf("header: %w", err)
+	}
+	if err := json.Unmarshal(header, &h); err != nil {
+		return nil, nil, fmt.Errorf("header: %w", err)
+	}
+	switch {
+	case h.Algorithm != string(jose.ECDH_ES) || h.Encryption != string(jose.A256GCM):
+		return nil, nil, errors.New("not ECDH-ES with A256GCM")
+	case h.KeyID != kid:
+		return nil, nil, errors.New("sealed to another key")
+	case h.Issuer != from.String() || h.Subject != payment.String():
+		return nil, nil, errors.New("sealed for another message")
+	}
+	var e epk
+	if err := onlyFields(h.Ephemeral, "kty", "crv", "x", "y"); err != nil {
+		return nil, nil, fmt.Errorf("epk: %w", err)
+	}
+	if err := json.Unmarshal(h.Ephemeral, &e); err != nil {
+		return nil, nil, fmt.Errorf("epk: %w", err)
+	}
+	if e.KeyType != "EC" || e.Curve != "P-256" || len(e.X) != coordinate || len(e.Y) != coordinate {
+		return nil, nil, errors.New("epk: not a point of P-256")
+	}
+	return e.X, e.Y, nil
+}
+
 // agree derives the content key from an ephemeral key: RFC 7518, 4.6.2, with the
 // standard library alone, for the same reason as newSigner.
-func (k DecryptionKey) agree(ephemeral []byte) ([]byte, error) {
+func (k DecryptionKey) agree(x, y []byte) ([]byte, error) {
 	if k.private == nil {
 		return nil, errors.New("decryption key: missing")
 	}
-	var e epk
-	if err := onlyFields(ephemeral, "kty", "crv", "x", "y"); err != nil {
-		return nil, fmt.Errorf("epk: %w", err)
-	}
-	if err := json.Unmarshal(ephemeral, &e); err != nil {
-		return nil, fmt.Errorf("epk: %w", err)
-	}
-	const coordinate = 32
-	if e.KeyType != "EC" || e.Curve != "P-256" || len(e.X) != coordinate || len(e.Y) != coordinate {
-		return nil, errors.New("epk: not a point of P-256")
-	}
 	// NewPublicKey refuses a point that is not on the curve.
-	public, err := ecdh.P256().NewPublicKey(slices.Concat([]byte{4}, e.X, e.Y))
+	public, err := ecdh.P256().NewPublicKey(slices.Concat([]byte{4}, x, y))
 	if err != nil {
 		return nil, errors.New("epk: not a point of P-256")
 	}

@@ -49,6 +49,7 @@ func (w *Wallet) Open(topic string, raw []byte) (*Message, error) {
 	if err != nil {
 		return nil, err
 	}
+	payload, record := layAside(payload)
 	e, m, err := decodeEnvelope(payload)
 	if err != nil {
 		return nil, err
@@ -61,6 +62,9 @@ func (w *Wallet) Open(topic string, raw []byte) (*Message, error) {
 	}
 	m.Terminal, m.Raw = address, raw
 	openRecord := func(payment ID, sealed string) (Record, error) {
+		if record != "" {
+			sealed = record
+		}
 		return openRecord(w.decrypt, address, payment, sealed)
 	}
 	if err := m.open(e, upDecoder(m.Kind), openRecord); err != nil {
