@@ -135,6 +135,13 @@ func (c *clock) stored(at time.Time) {
 	}
 }
 
+// last is the moment of the last stored record.
+func (c *clock) last() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.latest
+}
+
 // synchronised asks the kernel whether NTP keeps its clock.
 func synchronised() bool {
 	var t unix.Timex

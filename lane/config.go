@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"tapkeeper/queue/vault"
 )
 
 // Config is everything a lane is opened with. The zero value of a setting
@@ -76,6 +78,7 @@ type KeysConfig struct {
 	JournalMaster    string `toml:"journal_master"`    // PATH or "file:PATH", "credential:NAME", "tpm:PATH" (package vault)
 	TPMDevice        string `toml:"tpm_device"`        // default /dev/tpmrm0; "unix:PATH" of a simulator, never where environment is "live"
 	TPMPCRs          []int  `toml:"tpm_pcrs"`          // what a new key of the TPM is sealed to, 0 to 23 of the SHA-256 bank; default none
+	TPMCounter       uint32 `toml:"tpm_counter"`       // index of the TPM that counts the journal, 0x01800000 to 0x01BFFFFF; default 0x01805450
 	TerminalSigning  string `toml:"terminal_signing"`  // Ed25519 private key, PKCS #8 PEM, 0600
 	WalletSigning    string `toml:"wallet_signing"`    // Ed25519 public key, PKIX PEM
 	WalletEncryption string `toml:"wallet_encryption"` // P-256 public key, PKIX PEM
@@ -112,6 +115,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Journal.KeepDays == 0 {
 		c.Journal.KeepDays = defaultKeepDays
+	}
+	if c.Keys.TPMCounter == 0 {
+		c.Keys.TPMCounter = vault.CounterIndex
 	}
 	for _, check := range []struct {
 		ok          bool
@@ -160,6 +166,9 @@ func (c *Config) validateJournal() error {
 			return &FieldError{"keys.tpm_pcrs", "numbers of PCRs, 0 to 23, each once", fmt.Sprint(n)}
 		}
 		seen[n] = true
+	}
+	if n := c.Keys.TPMCounter; n < vault.FirstIndex || n > vault.LastIndex {
+		return &FieldError{"keys.tpm_counter", fmt.Sprintf("%#08x to %#08x", vault.FirstIndex, vault.LastIndex), fmt.Sprintf("%#08x", n)}
 	}
 	device, simulated := strings.CutPrefix(c.Keys.TPMDevice, "unix:")
 	switch {

@@ -26,6 +26,7 @@ type Lane struct {
 
 	store    *queue.Store
 	source   *vault.Source // of the journal's master key
+	counter  *tpmCounter   // nil: no TPM counts
 	reader   reader.Reader
 	acceptor terminal.Acceptor // nil: phones are tapped on the reader
 	link     *uplink.Link
@@ -64,6 +65,7 @@ func (l *Lane) Run(ctx context.Context, ready func()) error {
 	run("wallet link", l.link.Run)
 	run("upkeep", l.prune)
 	run("lights", l.lights)
+	run("counter", l.counting)
 	run("outbox", func(ctx context.Context) error { return l.link.Forward(ctx, outbox{l.store}) })
 	<-ctx.Done()
 	running.Wait()

@@ -163,6 +163,9 @@ func export(ctx context.Context, cfg Config, path, recipient string, at func(ste
 		return m, &PartError{"journal", err}
 	}
 	at("verified")
+	if err := countExported(ctx, cfg, source, store); err != nil {
+		return m, err
+	}
 	given, err := handOver(ctx, store, recipient)
 	if err != nil {
 		return m, err
@@ -267,12 +270,15 @@ func importArchive(ctx context.Context, cfg Config, path string, at func(step st
 	if r.Head.Merchant != cfg.Merchant || r.Head.Terminal != cfg.Terminal {
 		return m, &archive.Refused{Why: fmt.Sprintf("it is of terminal %s/%s, this is %s/%s", r.Head.Merchant, r.Head.Terminal, cfg.Merchant, cfg.Terminal)}
 	}
-	_, master, err := loadMaster(cfg)
+	source, master, err := loadMaster(cfg)
 	if err != nil {
 		return m, err
 	}
 	defer func() { err = errors.Join(err, master.Close()) }()
 	report, err := restore(ctx, cfg, r, master)
+	if err == nil {
+		err = countImported(ctx, cfg, source, master, r.Head.Archive)
+	}
 	if err != nil {
 		return m, errors.Join(err, os.RemoveAll(importDir(cfg)))
 	}

@@ -1,6 +1,7 @@
 package lane
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -80,7 +81,14 @@ func (l *Lane) openStore(source *vault.Source, key *vault.Key) error {
 	if l.clock, err = openClock(store); err != nil {
 		return &PartError{"journal", err}
 	}
-	return nil
+	if l.counter = openCounter(l.cfg, source, store, l.clock.last); l.counter == nil {
+		return nil
+	}
+	warning, err := l.counter.start(context.Background())
+	if warning != nil {
+		l.log.Warn().Err(warning).Msg("the TPM does not count the journal: an older copy may go unnoticed")
+	}
+	return err
 }
 
 // unlock opens a store with a key, or with the source's next one, which it returns
