@@ -60,8 +60,9 @@ type chip struct {
 	interrupted bool
 	armed       time.Time // when a read ends by itself
 
-	owing  bool // a command was given up: its answer may still come
-	spoken []byte
+	owing    bool // a command was given up: its answer may still come
+	repeated bool // an answer was asked for again: it may come twice
+	spoken   []byte
 }
 
 func newChip(line Line) *chip { return &chip{line: line, out: make([]byte, 0, maxFrame+len(wakeUp))} }
@@ -121,6 +122,8 @@ func (c *chip) exchange(w waits, before []byte, code byte, parts ...[]byte) ([]b
 		return nil, os.ErrDeadlineExceeded
 	}
 	acked, repeats := false, 0
+	doubtful := c.repeated
+	c.repeated = false
 	for {
 		k, body := c.parser.next()
 		switch k {
@@ -136,21 +139,31 @@ func (c *chip) exchange(w waits, before []byte, code byte, parts ...[]byte) ([]b
 			acked = true
 		case errorFrame:
 			return nil, errSyntax
-		case badFrame, nackFrame:
-			if repeats++; repeats > maxRepeats {
+		case badFrame:
+			// What is asked for again must be the answer to this command: the chip would repeat the one before.
+			switch repeats++; {
+			case !acked:
+			case repeats > maxRepeats || !answers(body, code):
 				return nil, errBroken
-			}
-			if err := c.write(nack); err != nil {
-				return nil, err
+			default:
+				c.repeated = true
+				if err := c.write(nack); err != nil {
+					return nil, err
+				}
 			}
 		case infoFrame:
-			// An answer is proof that the command has arrived, also when its acknowledgement was lost. Answers to
-			// commands that were given up are none.
-			if len(body) >= 2 && body[0] == fromChip && body[1] == code+1 {
+			// An answer is proof that the command has arrived, also when its acknowledgement was lost; but not one that
+			// may be a repetition. Answers to commands that were given up are none.
+			if answers(body, code) && (acked || !doubtful) {
 				return body[2:], nil
 			}
 		}
 	}
+}
+
+// answers says whether a frame is an answer to a command with this code.
+func answers(body []byte, code byte) bool {
+	return len(body) >= 2 && body[0] == fromChip && body[1] == code+1
 }
 
 // overdue says what it means that nothing came in time: the acknowledgement must be there by then, the answer need not.

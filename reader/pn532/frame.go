@@ -172,7 +172,7 @@ func parse(b []byte) (k kind, size int, body []byte) {
 	body = b[head : head+n]
 	switch {
 	case sum(b[head:size]) != 0:
-		return badFrame, size, nil
+		return badFrame, size, body
 	case n == 1 && body[0] == failure:
 		return errorFrame, size, body
 	}

@@ -55,7 +55,7 @@ func TestFrames(t *testing.T) {
 		{"ack and answer at once", "0000FF00FF00 0000FF06FAD50332010607E800", []seen{{ackFrame, ""}, {infoFrame, "d50332010607"}}},
 		{"no preamble, no postamble", "00FF02FED51516 00FF00FF", []seen{{infoFrame, "d515"}, {ackFrame, ""}}},
 		{"long preamble and noise", "FFFF A55A 000000000000 00FF02FED5151600", []seen{{infoFrame, "d515"}}},
-		{"wrong check byte", "0000FF02FED5151700 0000FF00FF00", []seen{{badFrame, ""}, {ackFrame, ""}}},
+		{"wrong check byte", "0000FF02FED5151700 0000FF00FF00", []seen{{badFrame, "d515"}, {ackFrame, ""}}},
 		{"wrong length check", "0000FF02FDD5151600 0000FF00FF00", []seen{{ackFrame, ""}}},
 		{"extended", "0000FFFFFF0002FED5151600", []seen{{infoFrame, "d515"}}},
 		{"extended, long", "0000FFFFFF0102FDD541" + long + "EA00", []seen{{infoFrame, "d541" + long}}},
