@@ -86,6 +86,11 @@ func (t *Terminal) Conclude(p Payment, out emv.Outcome) {
 	t.conclude(&visit{t: t, p: p, ctx: context.Background()}, out)
 }
 
+// ConcludeRefund commits an outcome for a refund in the field.
+func (t *Terminal) ConcludeRefund(p Payment, refund ID, out emv.Outcome) error {
+	return t.concludeRefund(&visit{t: t, p: Payment{ID: refund}, refundOf: &p.ID, ctx: context.Background()}, &out)
+}
+
 // SomeRecord stands for the evidence of a tap.
 var SomeRecord = someRecord
 

@@ -104,18 +104,36 @@ func (v *visit) storeRefundPending(value []byte, why string) error {
 // concludeRefund commits what the tap has come to: a message for the wallet with
 // the phone's word, or a refusal. What the wallet was not told moves nothing.
 func (t *Terminal) concludeRefund(v *visit, out *emv.Outcome) error {
-	now := time.Now()
 	defer t.locks.lock("payment/" + v.refundOf.String())()
 	p, err := t.load(*v.refundOf)
 	if err != nil {
 		return err
 	}
-	id := v.p.ID
+	c, err := t.refundOutcome(p, v.p.ID, out)
+	if err != nil {
+		return err
+	}
+	c.Records = append(c.Records, Record{kindTrace, v.p.ID.String(), mustJSON(v.trace)})
+	t.unclaim(v.p.ID) // whoever hears of the outcome may open the next payment at once
+	_, err = t.insist(c)
+	if err == nil || errors.Is(err, ErrUncertain) || errors.Is(err, ErrStorage) || t.failure() != nil {
+		return err
+	}
+	// Something that the phone said does not fit into the journal. A phone must not
+	// stop the terminal (I14): what can be kept is that nothing goes back.
+	if c, err = t.refundOutcome(p, v.p.ID, &emv.Outcome{Result: emv.End, Reason: emv.ReasonProtocol}); err == nil {
+		_, err = t.insist(c)
+	}
+	return err
+}
+
+// refundOutcome prepares the commit of what a tap for a refund has come to.
+func (t *Terminal) refundOutcome(p Payment, id ID, out *emv.Outcome) (Commit, error) {
 	next := p
 	next.Refunds = slices.Clone(p.Refunds)
 	at := slices.IndexFunc(next.Refunds, func(b Refund) bool { return b.ID == id })
 	if at < 0 {
-		return fmt.Errorf("payment %s has no refund %s", p.ID, id)
+		return Commit{}, fmt.Errorf("payment %s has no refund %s", p.ID, id)
 	}
 	b := &next.Refunds[at]
 	why := "the phone has not agreed to the refund"
@@ -125,18 +143,15 @@ func (t *Terminal) concludeRefund(v *visit, out *emv.Outcome) error {
 		b.State, b.Reason = RefundRefused, whyNot(out.Reason)
 	}
 	c := t.change(p, &next, why)
-	c.Records = append(c.Records, Record{kindPending, id.String(), nil}, Record{kindTapRefund, id.String(), nil},
-		Record{kindTrace, id.String(), mustJSON(v.trace)})
+	c.Records = append(c.Records, Record{kindPending, id.String(), nil}, Record{kindTapRefund, id.String(), nil})
 	if out.Seen != nil {
 		c.Records = append(c.Records, seenRecord(out.Seen))
 	}
 	if b.State == RefundQueued {
 		c.Records = append(c.Records, Record{kindRecord, id.String(), out.Record.Bytes()})
-		c.Entries = []Entry{t.seal(&p, b.Message, 0, t.refundMessage(&p, b, out.Record.Bytes()), now)}
+		c.Entries = []Entry{t.seal(&p, b.Message, 0, t.refundMessage(&p, b, out.Record.Bytes()), time.Now())}
 	}
-	t.unclaim(id) // whoever hears of the outcome may open the next payment at once
-	_, err = t.insist(c)
-	return err
+	return c, nil
 }
 
 // whyNot is the reason of a refusal, which must not be "OK".

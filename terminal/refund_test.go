@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"tapkeeper/emv"
 	"tapkeeper/terminal"
 	"tapkeeper/terminal/terminaltest"
 	"tapkeeper/uplink/wire"
@@ -187,6 +188,31 @@ func TestRefundUnsentBesideATap(t *testing.T) {
 	}
 	if back := s.refund(p, "last", 0); !back.Reversal || back.AmountMinor != 500 || s.box() != "[reversal]" {
 		t.Errorf("nobody is to be asked any more: %+v, outbox %s", back, s.box())
+	}
+}
+
+// TestRefundTapThatDoesNotFit: a phone that says what the journal cannot keep gets
+// nothing back, and does not stop the terminal (I14).
+func TestRefundTapThatDoesNotFit(t *testing.T) {
+	s := open(t, &terminaltest.Journal{})
+	p := s.payment(terminal.Approved)
+	p.Settlement = terminal.Settled
+	p.Refunds = []terminal.Refund{{ID: terminal.ID{1}, Message: terminal.ID{2}, AmountMinor: 500, State: terminal.RefundAwaitingTap, BusinessDay: p.BusinessDay, Tap: true}}
+	p = s.put(p)
+	s.journal.Fail = func(c terminal.Commit) error {
+		for _, r := range c.Records {
+			if r.Kind == "record" {
+				return errors.New("value of 40000 bytes: at most 32768")
+			}
+		}
+		return nil
+	}
+	out := emv.Outcome{Result: emv.Online, RecordKind: emv.RecordRefund, Record: terminal.SomeRecord}
+	if err := s.terminal.ConcludeRefund(p, p.Refunds[0].ID, out); err != nil || s.terminal.Fatal() != nil {
+		t.Fatalf("%v, %v", err, s.terminal.Fatal())
+	}
+	if back := s.is(p.ID, terminal.Approved, terminal.Settled).Refunds[0]; back.State != terminal.RefundRefused || back.Reason != emv.ReasonProtocol || s.box() != "[]" {
+		t.Errorf("%+v, outbox %s", back, s.box())
 	}
 }
 
