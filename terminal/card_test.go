@@ -169,6 +169,10 @@ func TestRefusedCardRefund(t *testing.T) {
 	s := openDesk(t, &terminaltest.Journal{}, d)
 	d.says(keeps(booked("one", 500)), nil)
 	p := s.card("tea-1", terminal.Approved)
+	request := terminal.RefundRequest{Payment: p.ID, Key: "tapped", AmountMinor: 200, Tap: true}
+	if _, err := s.terminal.Refund(t.Context(), request); !errors.As(err, new(*terminal.RequestError)) {
+		t.Errorf("a refund with a tap where there is no field: %v", err)
+	}
 	for _, minor := range []int64{200, 500} { // with the card; and as a reversal, which is not asked for
 		back, err := s.terminal.Refund(t.Context(), terminal.RefundRequest{Payment: p.ID, Key: time.Now().String(), AmountMinor: minor})
 		if err != nil {

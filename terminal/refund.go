@@ -104,6 +104,9 @@ func (t *Terminal) Refund(ctx context.Context, r RefundRequest) (Refund, error) 
 	if err := t.mayRefund(&p, &r); err != nil {
 		return Refund{}, err
 	}
+	if r.Tap && t.acceptor != nil {
+		return Refund{}, &RequestError{"tap", "no tap: a card terminal has the place of the field"}
+	}
 	if p.Card != nil {
 		return t.refundCard(ctx, p, raw, r)
 	}
