@@ -91,8 +91,15 @@ func (t *Terminal) ConcludeRefund(p Payment, refund ID, out emv.Outcome) error {
 	return t.concludeRefund(&visit{t: t, p: Payment{ID: refund}, refundOf: &p.ID, ctx: context.Background()}, &out)
 }
 
+// DropRefundPending goes back to waiting for a tap for a refund.
+func (t *Terminal) DropRefundPending(p Payment, refund ID) error {
+	return (&visit{t: t, p: Payment{ID: refund}, refundOf: &p.ID, ctx: context.Background()}).dropPending()
+}
+
 // SomeRecord stands for the evidence of a tap.
 var SomeRecord = someRecord
+
+func (t *Terminal) Running() bool { return t.running() }
 
 func (t *Terminal) Fatal() error { return t.failure() }
 

@@ -97,6 +97,10 @@ func (t *Terminal) attendRefund(ctx context.Context, id, payment ID) {
 func (v *visit) storeRefundPending(value []byte, why string) error {
 	c := Commit{Records: []Record{{kindPending, v.p.ID.String(), value}}}
 	c.Event = mustJSON(Step{At: time.Now(), Why: why})
+	if value == nil {
+		_, err := v.t.insist(c) // the phone was asked: as with a payment, a full disk is waited for
+		return err
+	}
 	_, err := v.t.commit(v.ctx, c)
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"tapkeeper/emv"
 	"tapkeeper/terminal"
@@ -213,6 +214,26 @@ func TestRefundTapThatDoesNotFit(t *testing.T) {
 	}
 	if back := s.is(p.ID, terminal.Approved, terminal.Settled).Refunds[0]; back.State != terminal.RefundRefused || back.Reason != emv.ReasonProtocol || s.box() != "[]" {
 		t.Errorf("%+v, outbox %s", back, s.box())
+	}
+}
+
+// TestRefundTapOnAFullDisk: a phone that has to be tapped again is waited for
+// until there is room, as with a payment.
+func TestRefundTapOnAFullDisk(t *testing.T) {
+	s := open(t, &terminaltest.Journal{}).run()
+	p := s.paid(2500)
+	for !s.terminal.Running() {
+		time.Sleep(time.Millisecond)
+	}
+	full := 2
+	s.journal.Fail = func(terminal.Commit) error {
+		if full--; full > 0 {
+			return terminal.ErrStorage
+		}
+		return nil
+	}
+	if err := s.terminal.DropRefundPending(p, terminal.ID{1}); err != nil || full != 0 {
+		t.Errorf("given up after %d tries: %v", 2-full, err)
 	}
 }
 
