@@ -62,6 +62,7 @@ func classify(err error) *failure {
 	var key *lane.KeyError
 	var master *vault.Error
 	var move *lane.MoveError
+	var counted *lane.CounterError
 	var archived *archive.Refused
 	var part *lane.PartError
 	var refused *bundle.Refused
@@ -76,6 +77,8 @@ func classify(err error) *failure {
 		return &failure{exitConfig, err, master.Fix}
 	case errors.As(err, &move):
 		return &failure{exitConfig, err, move.Fix}
+	case errors.As(err, &counted):
+		return &failure{exitConfig, err, counted.Fix}
 	case errors.As(err, &archived):
 		return &failure{exitConfig, err, "nothing was changed; export it again, to the recipient that tapkeeper queue import-key prints here"}
 	case errors.As(err, &key):

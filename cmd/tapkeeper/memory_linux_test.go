@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"tapkeeper/queue/vault"
 	"tapkeeper/queue/vault/vaulttest"
 	"tapkeeper/till"
 )
@@ -323,6 +324,15 @@ func TestSealedKey(t *testing.T) {
 	out, err := exec.Command(s.cmd.Path, "queue", "verify", "--config", config).CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "all fit") {
 		t.Errorf("the machine as it was, with the exchanged key: %v, %s", err, out)
+	}
+	chip.Undefine(vault.CounterIndex)
+	if code, said := serve(); code != exitConfig || !strings.Contains(said, "the TPM's counter (index 0x01805450) was removed") || !strings.Contains(said, "tapkeeper queue rebind") {
+		t.Errorf("the counter removed: status %d, %s", code, said)
+	}
+	rebind := exec.Command(s.cmd.Path, "queue", "rebind", "--config", config)
+	rebind.Dir, rebind.SysProcAttr = s.dir, s.cmd.SysProcAttr
+	if out, err := rebind.CombinedOutput(); err != nil || !strings.Contains(string(out), "bound to the TPM's counter; before: journal: the TPM's counter") {
+		t.Errorf("bound by hand: %v, %s", err, out)
 	}
 	chip.Stop()
 	if code, said := serve(); code != exitConfig || !strings.Contains(said, "TPM unix:") {

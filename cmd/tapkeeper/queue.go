@@ -20,7 +20,7 @@ wallet has refused it for good. held: a person keeps it back.`,
 		Args: positional(cobra.NoArgs), RunE: func(c *cobra.Command, _ []string) error { return list.RunE(c, nil) },
 	}
 	c.AddCommand(list, newQueueHold(s), newQueueRelease(s), newQueueSync(s), newQueueVerify(s), newQueueExport(s), newQueueImport(s),
-		newQueueImportKey(s), newQueueRotate(s), newQueueSeal())
+		newQueueImportKey(s), newQueueRotate(s), newQueueSeal(), newQueueRebind(s))
 	return c
 }
 
