@@ -24,19 +24,19 @@ func (a acceptor) Ready(ctx context.Context) error {
 
 // Pay implements terminal.Acceptor.
 func (a acceptor) Pay(ctx context.Context, minor int64, currency string, w terminal.Witness) (terminal.Booking, error) {
-	s, err := a.client.Pay(ctx, minor, zvt.Currency(currency), watching{w})
+	s, err := a.client.Pay(ctx, minor, zvt.Currency(currency), watching{w, zvt.Currency(currency)})
 	return bookingOf(s), notAsked(err)
 }
 
 // Reverse implements terminal.Acceptor.
 func (a acceptor) Reverse(ctx context.Context, receipt string, w terminal.Witness) (terminal.Booking, error) {
-	s, err := a.client.Reverse(ctx, receipt, watching{w})
+	s, err := a.client.Reverse(ctx, receipt, watching{w: w})
 	return bookingOf(s), notAsked(err)
 }
 
 // Refund implements terminal.Acceptor.
 func (a acceptor) Refund(ctx context.Context, minor int64, currency string, w terminal.Witness) (terminal.Booking, error) {
-	s, err := a.client.Refund(ctx, minor, zvt.Currency(currency), watching{w})
+	s, err := a.client.Refund(ctx, minor, zvt.Currency(currency), watching{w, zvt.Currency(currency)})
 	return bookingOf(s), notAsked(err)
 }
 
@@ -48,7 +48,7 @@ func (a acceptor) Last(ctx context.Context) (terminal.Booking, bool, error) {
 
 // CloseDay implements terminal.Acceptor.
 func (a acceptor) CloseDay(ctx context.Context, w terminal.Witness) (terminal.Booking, error) {
-	s, err := a.client.EndOfDay(ctx, watching{w})
+	s, err := a.client.EndOfDay(ctx, watching{w: w})
 	return bookingOf(s), notAsked(err)
 }
 
@@ -78,10 +78,21 @@ func bookingOf(s zvt.Status) terminal.Booking {
 }
 
 // watching passes on what a card terminal says while it works.
-type watching struct{ w terminal.Witness }
+type watching struct {
+	w        terminal.Witness
+	currency uint16 // that was asked for; 0: none was
+}
+
+// errCurrency: the same number of another currency is another amount.
+var errCurrency = errors.New("the card terminal has booked in another currency")
 
 // Store implements zvt.Witness.
-func (w watching) Store(s zvt.Status) error { return w.w.Store(bookingOf(s)) }
+func (w watching) Store(s zvt.Status) error {
+	if s.Code == zvt.CodeDone && s.Currency != 0 && w.currency != 0 && s.Currency != w.currency {
+		return fmt.Errorf("%w: %d, not %d", errCurrency, s.Currency, w.currency)
+	}
+	return w.w.Store(bookingOf(s))
+}
 
 // Printed implements zvt.Witness.
 func (w watching) Printed(lines []string) { w.w.Printed(lines) }

@@ -455,3 +455,17 @@ func struck(t *testing.T, s strike) (moved bool) {
 	c.wantDay(len(c.cards.Bookings()), sum)
 	return moved
 }
+
+// keeper stores everything.
+type keeper struct{ terminal.Witness }
+
+func (keeper) Store(terminal.Booking) error { return nil }
+
+func TestBookingInAnotherCurrencyIsNotKept(t *testing.T) {
+	w := watching{keeper{}, 978}
+	for currency, kept := range map[uint16]bool{978: true, 0: true, 756: false} {
+		if err := w.Store(zvt.Status{Currency: currency}); (err == nil) != kept {
+			t.Errorf("currency %d: %v", currency, err)
+		}
+	}
+}
