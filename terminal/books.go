@@ -27,8 +27,9 @@ func (b *books) side(currency string) Side {
 }
 
 // booksOf reads a day, by currency; at least one, so that the wallet is asked
-// also when it must have nothing.
-func (t *Terminal) booksOf(day string) (map[string]*books, error) {
+// also when it must have nothing. What the wallet took by a message with a number
+// above through (0: none) came after the question and does not count.
+func (t *Terminal) booksOf(day string, through uint64) (map[string]*books, error) {
 	payments, err := t.Day(day)
 	if err != nil {
 		return nil, err
@@ -41,7 +42,9 @@ func (t *Terminal) booksOf(day string) (map[string]*books, error) {
 		return all[currency]
 	}
 	for i := range payments {
-		of(payments[i].Currency).addPayment(&payments[i])
+		if p := &payments[i]; through == 0 || p.Number <= through {
+			of(p.Currency).addPayment(p)
+		}
 	}
 	err = t.journal.Each(kindRefunds+day, "", func(key string, payment []byte) error {
 		id, err := ParseID(string(payment))

@@ -52,7 +52,7 @@ func (t *Terminal) Reconcile(ctx context.Context, day string) ([]Reconciliation,
 		return nil, &RequestError{"day", "YYYY-MM-DD"}
 	}
 	through := t.through() // before the books are read: what comes later is for the next time
-	books, err := t.booksOf(day)
+	books, err := t.booksOf(day, through)
 	if err != nil {
 		return nil, err
 	}

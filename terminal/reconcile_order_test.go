@@ -48,3 +48,33 @@ func TestLostPaymentGoesBeforeItsRefund(t *testing.T) {
 		t.Errorf("outbox %s", box)
 	}
 }
+
+// stood is a chain that was asked before the latest commits.
+type stood struct {
+	*terminaltest.Journal
+	seq  uint64
+	hash [32]byte
+}
+
+func (c stood) Head() (uint64, [32]byte) { return c.seq, c.hash }
+
+// What is paid between the question's number and the reading of the books is in
+// neither book.
+func TestPaidWhileTheBooksAreRead(t *testing.T) {
+	s := open(t, &terminaltest.Journal{})
+	before := stood{Journal: s.journal}
+	s.put(s.payment(terminal.Declined))
+	before.seq, before.hash = s.journal.Head()
+	s.reopen(before)
+	p := s.payment(terminal.Approved)
+	p.Settlement, p.Number = terminal.Settled, 4*(before.seq+1)
+	p = s.put(p)
+	if err := s.terminal.PutRecord("day-"+p.BusinessDay, p.ID.String(), []byte(p.ID.String())); err != nil {
+		t.Fatal(err)
+	}
+	s.wallet.Answer = (&terminaltest.Books{}).Answer // it counts up to the number as well
+	all, err := s.terminal.Reconcile(t.Context(), p.BusinessDay)
+	if err != nil || len(all) != 1 || !all[0].Match || s.box() != "[]" {
+		t.Errorf("%+v, outbox %s, %v", all, s.box(), err)
+	}
+}
