@@ -225,7 +225,7 @@ func (t *Terminal) findOut(id ID) {
 	if err != nil || p.State.Ended() || p.Card == nil {
 		return
 	}
-	b, known := t.askLast(t.lifetime(), p.Card.Before, p.Card.Booking)
+	b, known := t.askLast(t.lifetime(), p.Card.Before, p.Card.Booking, p.CreatedAt)
 	switch {
 	case known && b.Done:
 		t.endCard(p.ID, Approved, b, nil)
@@ -249,13 +249,13 @@ const maxStrange = 3
 // askLast asks until the answer says whether a booking was made; false when the
 // terminal stops before, or when somebody else has booked since. Then the payment
 // stays unknown, the shop goes on, and the day's totals will show it.
-func (t *Terminal) askLast(ctx context.Context, before string, seen *Booking) (Booking, bool) {
+func (t *Terminal) askLast(ctx context.Context, before string, seen *Booking, since time.Time) (Booking, bool) {
 	pauses := t.cfg.Bounds.Queries
 	strange := 0
 	for i := 0; ; i++ {
 		if last, found, err := t.acceptor.Last(ctx); err == nil {
 			b, known := judgeLast(last, found, before, seen)
-			if known {
+			if known && (found || seen == nil || !t.forgotten(before, since)) {
 				return b, true
 			}
 			if strange++; strange == maxStrange {
@@ -273,6 +273,25 @@ func (t *Terminal) askLast(ctx context.Context, before string, seen *Booking) (B
 		case <-time.After(pause):
 		}
 	}
+}
+
+// forgotten says that a card terminal that tells of no booking has had some: its
+// open day has the one of before, or a day was closed since. A booking that the
+// journal has seen may have gone with them.
+func (t *Terminal) forgotten(before string, since time.Time) bool {
+	open, err := false, error(nil)
+	if before != "" {
+		_, open, err = t.journal.Get(kindCardOpen, before)
+	}
+	closed := false
+	if err == nil && !open {
+		from := "card-" + since.UTC().Format(time.RFC3339)
+		err = t.journal.Each(kindRecon, "card-", func(at string, _ []byte) error {
+			closed = closed || at >= from
+			return nil
+		})
+	}
+	return err != nil || open || closed
 }
 
 // noteLast keeps what the card terminal's last booking is, so that the next payment

@@ -144,7 +144,7 @@ func (t *Terminal) findOutRefund(id ID, back Refund) {
 		return
 	}
 	work := p.Card.Work
-	b, known := t.askLast(t.lifetime(), work.Before, work.Booking)
+	b, known := t.askLast(t.lifetime(), work.Before, work.Booking, back.At)
 	if known {
 		t.endRefund(id, back, b, nil)
 	}

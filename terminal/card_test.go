@@ -238,3 +238,30 @@ func TestOtherBookingIsNotKept(t *testing.T) {
 		})
 	}
 }
+
+// A card terminal whose day was ended by hand tells of no booking. One that the journal has seen may stand all the
+// same; the first one of a day that is asked for has not been kept.
+func TestForgottenBookingStaysUnknown(t *testing.T) {
+	none := func() (terminal.Booking, bool, error) { return terminal.Booking{}, false, nil }
+	seen := func(w terminal.Witness) (terminal.Booking, error) {
+		return terminal.Booking{}, errors.Join(w.Store(booked("mine", 500)), errLine)
+	}
+	for name, first := range map[string]bool{"first of the day": true, "one was before": false} {
+		t.Run(name, func(t *testing.T) {
+			d := &desk{}
+			s := openDesk(t, &terminaltest.Journal{}, d)
+			if !first {
+				d.says(keeps(booked("before", 500)), nil)
+				s.card("tea-0", terminal.Approved)
+			}
+			d.says(seen, none)
+			if first {
+				s.card("tea-1", terminal.Failed)
+				return
+			}
+			p := s.card("tea-1", terminal.Unknown)
+			time.Sleep(50 * time.Millisecond)
+			s.is(p.ID, terminal.Unknown, p.Settlement)
+		})
+	}
+}
