@@ -3,6 +3,7 @@ package lane
 import (
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -129,6 +131,65 @@ func TestCounterWithinALife(t *testing.T) {
 	}
 	copyJournal(t, backup, journalDir(cfg))
 	refusedCount(t, "copied in the same life", startStore(t, cfg, nil), "older copy: it was counted")
+}
+
+// A daemon counts by itself, once in a minute at the most, also when it ends.
+func TestCounterOfADaemon(t *testing.T) {
+	cfg := sealMachine(t, machine(t, newSigner(t)), vaulttest.StartTPM(t))
+	err := startStore(t, cfg, func(l *Lane) {
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		lives := func(old time.Duration) uint64 {
+			e, err := l.counter.known()
+			if err != nil {
+				t.Fatal(err)
+			}
+			e.At = e.At.Add(-old)
+			if err := errors.Join(l.counter.write(t.Context(), *e, map[string]any{"why": "time passes"}), l.counting(ctx)); err != nil {
+				t.Fatal(err)
+			}
+			after, err := l.counter.known()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return after.Next - e.Next
+		}
+		if at, again := lives(countGap), lives(0); at != 1 || again != 0 {
+			t.Errorf("counted %d times, and %d times again", at, again)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustStart(t, "after it", cfg)
+}
+
+// A count keeps the moment of the last payment, which the clock must not fall behind.
+func TestCounterKeepsTheMoment(t *testing.T) {
+	cfg := sealMachine(t, machine(t, newSigner(t)), vaulttest.StartTPM(t))
+	paid := time.Now().Add(time.Hour)
+	event, err := json.Marshal(map[string]any{"at": paid})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = startStore(t, cfg, func(l *Lane) {
+		if _, err := l.store.Commit(t.Context(), queue.Commit{Event: event}); err != nil {
+			t.Error(err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		err := startStore(t, cfg, func(l *Lane) {
+			if at := l.clock.last(); !at.Equal(paid) {
+				t.Errorf("the last payment was at %v, want %v", at, paid)
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // Killed between any two steps, the next start is an ordinary one.
