@@ -21,9 +21,10 @@ const (
 	deviceQuery  = `SELECT account, kind, kvn, status, sign_key, agree_key, epoch FROM devices WHERE id = $1`
 	markQuery    = `SELECT evidence, payment FROM marks WHERE device = $1 AND atc = $2`
 	paymentQuery = `SELECT ` + paymentColumns + ` FROM payments WHERE id = $1`
-	pairQuery    = `SELECT ` + accountColumns + ` FROM accounts WHERE id IN ($1, $2)`
-	sumQuery     = `SELECT CAST(COALESCE(SUM(amount_minor), 0) AS BIGINT) FROM taps WHERE device = $1 AND epoch = $2`
-	tapsQuery    = `SELECT position, chain, link, evidence, payment, amount_minor, spent_minor, returned FROM taps
+	// Not IN: SQLite would make a table of the list, which takes longer than both reads.
+	pairQuery = `SELECT ` + accountColumns + ` FROM accounts WHERE id = $1 UNION ALL SELECT ` + accountColumns + ` FROM accounts WHERE id = $2`
+	sumQuery  = `SELECT CAST(COALESCE(SUM(amount_minor), 0) AS BIGINT) FROM taps WHERE device = $1 AND epoch = $2`
+	tapsQuery = `SELECT position, chain, link, evidence, payment, amount_minor, spent_minor, returned FROM taps
 		WHERE device = $1 AND epoch = $2 AND position BETWEEN $3 AND $4 ORDER BY position`
 	reportsQuery = `SELECT r.position, r.payment, r.amount_minor, r.atc, r.terminal, r.chain, CASE WHEN t.device IS NULL THEN 0 ELSE 1 END,
 		CASE WHEN r.released_at = '' THEN 0 ELSE 1 END
