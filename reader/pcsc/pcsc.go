@@ -63,6 +63,7 @@ type Service struct {
 	link      link // the context in which the watch waits; only cancel is called from outside
 	cancels   sync.WaitGroup
 	canceling atomic.Bool
+	canceled  bool // guarded by mu: the watch has ended, and nothing is left to cancel
 }
 
 // view is what the watch has seen last.
@@ -172,7 +173,10 @@ func (s *Service) Close() error {
 		s.refresh()
 		select {
 		case <-s.ended:
-			s.cancels.Wait() // there is no context any more, and so nothing to cancel
+			s.mu.Lock()
+			s.canceled = true // a Wait must not meet a Go
+			s.mu.Unlock()
+			s.cancels.Wait()
 			return nil
 		case <-again.C:
 		case <-timeout.C:
@@ -195,7 +199,9 @@ func (s *Service) look() (view, <-chan struct{}) {
 // refresh makes the watch look again at once. pcscd does not tell of all that changes by the calls of its clients. It is
 // done beside: a Cancel speaks to pcscd, and one that is frozen does not answer.
 func (s *Service) refresh() {
-	if !s.canceling.CompareAndSwap(false, true) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.canceled || !s.canceling.CompareAndSwap(false, true) {
 		return
 	}
 	s.cancels.Go(func() {
