@@ -85,7 +85,15 @@ func TestDayWithRefusedSyncs(t *testing.T) {
 				if call == "fdatasync" && at == len(d.script) {
 					t.Errorf("it was not refused")
 				}
-				s := open(t, dir)
+				s, err := Open(Options{Dir: dir, Master: testMaster})
+				if damage := (*DamageError)(nil); call == "fsync" && errors.As(err, &damage) && damage.What == "database" {
+					t.Logf("a table of Badger's is missing, and the journal says so (docs/durability.md): %v", err)
+					return
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = s.Close() })
 				if at < len(d.script) {
 					at = d.settle(t, at, s)
 				}
