@@ -138,7 +138,7 @@ func (b *Broker) Start() error {
 	capabilities.MaximumPacketSize = maxPacket
 	r.server = mochi.New(&mochi.Options{Capabilities: capabilities, Logger: b.options.Log, InlineClient: true})
 	start := func() error {
-		if err := r.server.AddHook(&gate{allow: b.options.Allow, permit: b.options.Permit}, nil); err != nil {
+		if err := r.server.AddHook(&gate{server: r.server, allow: b.options.Allow, permit: b.options.Permit}, nil); err != nil {
 			return err
 		}
 		for id, s := range b.serving {
@@ -216,25 +216,4 @@ func (r *run) attach(id int, s service) error {
 		}
 	})
 	return nil
-}
-
-// gate is the broker's door.
-type gate struct {
-	mochi.HookBase
-	allow  func(client, user, password string) bool
-	permit func(client, topic string, write bool) bool
-}
-
-func (g *gate) ID() string { return "gate" }
-
-func (g *gate) Provides(b byte) bool {
-	return b == mochi.OnConnectAuthenticate || b == mochi.OnACLCheck
-}
-
-func (g *gate) OnConnectAuthenticate(c *mochi.Client, pk packets.Packet) bool {
-	return g.allow == nil || g.allow(c.ID, string(pk.Connect.Username), string(pk.Connect.Password))
-}
-
-func (g *gate) OnACLCheck(c *mochi.Client, topic string, write bool) bool {
-	return g.permit == nil || c.Net.Inline || g.permit(c.ID, topic, write)
 }
