@@ -16,6 +16,7 @@ type card struct {
 	over     error // why the activation has ended
 	released bool
 	seen     time.Time // when the watch told of the phone
+	powering time.Duration
 	answered time.Time // when the last answer came
 }
 

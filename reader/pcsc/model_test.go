@@ -231,7 +231,7 @@ func TestTiming(t *testing.T) {
 		_ = card.Release(0)
 	}
 	got := r.Timing()
-	if got.First.Count != 3 || got.Connect.Count < 3 || got.Exchange.Count != 9 || got.Between.Count != 6 {
+	if got.First.Count != 3 || got.Connect.Count != 3 || got.Exchange.Count != 9 || got.Between.Count != 6 {
 		t.Errorf("counts %+v", got)
 	}
 	if got.Exchange.Min < 10*time.Millisecond || got.Between.Min < 5*time.Millisecond || got.First.Min < got.Connect.Min {

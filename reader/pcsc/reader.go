@@ -159,6 +159,7 @@ func (r *Reader) attempt(ctx context.Context, sl slot) (*card, time.Duration) {
 	c, err := r.take(ctx, sl)
 	switch {
 	case err == nil && proven:
+		r.meter.connect.add(c.powering)
 		return c, 0
 	case err == nil:
 		r.s.found(sl)
@@ -238,9 +239,7 @@ func (r *Reader) take(ctx context.Context, sl slot) (*card, error) {
 	ask := model != nil && !model.Contactless
 	start := time.Now()
 	err = h.ask(ctx, r.closed, func(g *grip) reply { return g.connect(sl.name, sl.doubtful, ask) }).err
-	if err == nil {
-		r.meter.connect.add(time.Since(start))
-	}
+	powering := time.Since(start)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.refused = why(err)
@@ -252,7 +251,7 @@ func (r *Reader) take(ctx context.Context, sl slot) (*card, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.card = &card{r: r, h: h}
+	r.card = &card{r: r, h: h, powering: powering}
 	return r.card, nil
 }
 
