@@ -8,15 +8,20 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/dgraph-io/badger/v4"
 )
 
 // flushes knows whether Badger can write its tables. Badger tells of a failure in
 // its log only, tries again for ever, and when two more logs are full it lets a
 // commit wait for ever as well. So nothing is handed to it while a table fails.
+// When its manifest could not be changed it works on beside the one on the disk, and
+// may never merge tables again: the store must be opened anew, which mends that.
 type flushes struct {
 	dir string
 
 	mu      sync.Mutex
+	lost    string // what a change of the manifest died of; "": none has
 	failed  string // what the last one died of; "": nothing has failed
 	waiting int    // number of the log whose table it was; it is removed when its table is written
 	wait    time.Duration
@@ -37,6 +42,11 @@ func newFlushes(dir string) *flushes { return &flushes{dir: dir, closed: make(ch
 // hear is called by Badger with all that it has to say, from the goroutine that
 // says it.
 func (f *flushes) hear(text string) {
+	if strings.Contains(text, badger.ManifestFilename) {
+		f.mu.Lock()
+		f.lost = text
+		f.mu.Unlock()
+	}
 	if !strings.HasPrefix(text, flushFailure) {
 		return
 	}
@@ -62,6 +72,9 @@ func (f *flushes) hear(text string) {
 func (f *flushes) check() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.lost != "" {
+		return fmt.Errorf("%w: %s", ErrUnknown, f.lost)
+	}
 	if f.failed == "" {
 		return nil
 	}

@@ -28,24 +28,11 @@ func Inspect(o Options) (report Report, err error) {
 		return Report{}, err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	// Whoever holds the lock knows that a copy which is there was left by a process
-	// that was killed; Open removes it as well.
-	copied := filepath.Join(o.Dir, copyName)
-	if err := os.RemoveAll(copied); err != nil {
-		return Report{}, fmt.Errorf("remove an earlier copy: %w", err)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(copied)) }()
-	if err := roomForCopy(o.Dir); err != nil {
+	copied, remove, err := copyStore(o.Dir)
+	if err != nil {
 		return Report{}, err
 	}
-	if err := os.Mkdir(copied, 0o700); err != nil {
-		return Report{}, fmt.Errorf("make room for a copy: %w", err)
-	}
-	for _, part := range []string{".", databaseName} {
-		if err := copyFiles(filepath.Join(o.Dir, part), filepath.Join(copied, part)); err != nil {
-			return Report{}, fmt.Errorf("copy the journal: %w", err)
-		}
-	}
+	defer func() { err = errors.Join(err, remove()) }()
 	o.Dir, o.HandedOver = copied, true
 	s, err := Open(o)
 	if err != nil {
@@ -53,6 +40,29 @@ func Inspect(o Options) (report Report, err error) {
 	}
 	report, err = s.Verify()
 	return report, errors.Join(err, s.Close())
+}
+
+// copyStore copies the files of a store beside them, and says how to remove them
+// again. Whoever holds the lock knows that a copy which is there was left by a
+// process that was killed; Open removes it as well.
+func copyStore(dir string) (copied string, remove func() error, err error) {
+	copied = filepath.Join(dir, copyName)
+	remove = func() error { return os.RemoveAll(copied) }
+	if err := remove(); err != nil {
+		return "", nil, fmt.Errorf("remove an earlier copy: %w", err)
+	}
+	if err := roomForCopy(dir); err != nil {
+		return "", nil, err
+	}
+	if err := os.Mkdir(copied, 0o700); err != nil {
+		return "", nil, fmt.Errorf("make room for a copy: %w", err)
+	}
+	for _, part := range []string{".", databaseName} {
+		if err := copyFiles(filepath.Join(dir, part), filepath.Join(copied, part)); err != nil {
+			return "", nil, errors.Join(fmt.Errorf("copy the journal: %w", err), remove())
+		}
+	}
+	return copied, remove, nil
 }
 
 func isDir(path string) bool {

@@ -29,7 +29,8 @@ type Options struct {
 	// has mended. None: silence.
 	Logger Logger
 
-	free func(dir string) (uint64, error) // of tests: how much room there is
+	free  func(dir string) (uint64, error) // of tests: how much room there is
+	trial bool                             // a copy that is opened to see whether it is whole: it is not mended
 }
 
 // Logger is the part of a logger that a store uses. Messages hold no keys,

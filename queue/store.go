@@ -121,6 +121,14 @@ func (s *Store) open(o Options) error {
 		return &DamageError{What: "database", Seq: 1, Why: fmt.Sprintf("its files are missing; the anchor knows %d commits", a.head.Seq)}
 	}
 	db, err := openDatabase(database, o.Logger)
+	if lost := (*missingError)(nil); errors.As(err, &lost) && !o.trial {
+		healed, merr := mend(o, lost)
+		if merr != nil {
+			return merr
+		}
+		a.healed = append(a.healed, healed)
+		db, err = openDatabase(database, o.Logger)
+	}
 	if err != nil {
 		return err
 	}

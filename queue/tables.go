@@ -28,16 +28,18 @@ var errTable = errors.New("a checksum does not fit")
 // end the process. A process that was killed may leave a table half written;
 // it is not in the manifest, and Badger removes it.
 func checkTables(dir string, o badger.Options) error {
-	ids, err := listed(dir, o)
+	ids, _, err := listed(dir, o)
 	if err != nil {
 		return err
 	}
+	var missing []uint64
 	var b []byte // of one table after the other
 	for _, id := range ids {
 		path := table.NewFilename(id, dir)
 		b, err = readInto(b, path)
 		if errors.Is(err, fs.ErrNotExist) {
-			return &DamageError{What: "database", Why: filepath.Base(path) + " is missing"}
+			missing = append(missing, id)
+			continue
 		}
 		if err != nil {
 			return fmt.Errorf("read a table: %w", err)
@@ -45,6 +47,9 @@ func checkTables(dir string, o badger.Options) error {
 		if err := checkTable(b); err != nil {
 			return &DamageError{What: "database", Why: filepath.Base(path) + ": " + err.Error()}
 		}
+	}
+	if len(missing) > 0 {
+		return &missingError{missing}
 	}
 	return nil
 }
@@ -65,23 +70,23 @@ func readInto(b []byte, path string) ([]byte, error) {
 	return b, err
 }
 
-// listed reads the numbers of the tables in the manifest; none when there is no
-// manifest yet.
-func listed(dir string, o badger.Options) (ids []uint64, err error) {
+// listed reads the numbers of the tables in the manifest, and where it ends; none
+// when there is no manifest yet.
+func listed(dir string, o badger.Options) (ids []uint64, end int64, err error) {
 	defer rescue(&err)
 	f, err := os.Open(filepath.Join(dir, badger.ManifestFilename))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, 0, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the manifest: %w", err)
+		return nil, 0, fmt.Errorf("read the manifest: %w", err)
 	}
 	defer f.Close()
-	m, _, err := badger.ReplayManifestFile(f, o.ExternalMagicVersion, o)
+	m, end, err := badger.ReplayManifestFile(f, o.ExternalMagicVersion, o)
 	if err != nil {
-		return nil, &DamageError{What: "database", Why: badger.ManifestFilename + ": " + firstLine(err.Error())}
+		return nil, 0, &DamageError{What: "database", Why: badger.ManifestFilename + ": " + firstLine(err.Error())}
 	}
-	return slices.Sorted(maps.Keys(m.Tables)), nil
+	return slices.Sorted(maps.Keys(m.Tables)), end, nil
 }
 
 // checkTable follows the layout of Badger v4: blocks, index, index length(4),
