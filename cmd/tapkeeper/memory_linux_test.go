@@ -172,6 +172,9 @@ func TestSecluded(t *testing.T) {
 		t.Errorf("nothing is locked: %q", locked)
 	}
 	if os.Geteuid() != 0 {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("not root")
+		}
 		t.Skip("only root looks into a process that others cannot look into")
 	}
 	if info, err := os.Stat(s.proc("mem")); err != nil || info.Sys().(*syscall.Stat_t).Uid != 0 {

@@ -111,6 +111,9 @@ func TestFile(t *testing.T) {
 
 func TestOwner(t *testing.T) {
 	if os.Geteuid() != 0 {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("not root")
+		}
 		t.Skip("only root can give a file away")
 	}
 	path := filepath.Join(t.TempDir(), "master")

@@ -182,12 +182,15 @@ func TestWriteAfterCloseGoesNowhere(t *testing.T) {
 func TestManyDescriptors(t *testing.T) {
 	var old syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &old); err != nil || old.Max < 1200 {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("too few descriptors")
+		}
 		t.Skipf("this process may have only %d descriptors", old.Max)
 	}
 	more := old
 	more.Cur = 1200
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &more); err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	defer syscall.Setrlimit(syscall.RLIMIT_NOFILE, &old)
 	for {
