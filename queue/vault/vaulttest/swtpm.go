@@ -3,6 +3,7 @@ package vaulttest
 
 import (
 	"bytes"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -58,7 +59,9 @@ func (s *TPM) start(path string) {
 		s.t.Fatal(err)
 	}
 	for until := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
-		if _, err := os.Stat(filepath.Join(s.dir, "s")); err == nil {
+		// Its socket has a name before it takes anybody.
+		if conn, err := net.Dial("unix", filepath.Join(s.dir, "s")); err == nil {
+			_ = conn.Close()
 			return
 		}
 		if time.Now().After(until) {
